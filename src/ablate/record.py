@@ -1,0 +1,108 @@
+"""The run record: `run.json`, what is known of a run at this moment.
+
+Written first with status `running`, replaced atomically: whoever reads a run directory at any time finds a true record.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.errors import UserError
+
+FILE_NAME = "run.json"
+SCHEMA = 1  # raised when a field changes its meaning; a reader refuses records of a newer schema
+
+Status = Literal["running", "done", "failed", "interrupted"]
+Value = str | int | float | bool | None
+
+
+@dataclass
+class RunRecord:
+    """One run. Accuracies are in [0, 1], times in seconds, memory in bytes; paths are relative to the run directory."""
+
+    name: str
+    seed: int
+    variant: dict[str, Any]  # swept config key -> value, without the seed; {} for a run outside a sweep
+    config: dict[str, Any]  # resolved
+    config_hash: str
+    status: Status = "running"
+    schema: int = SCHEMA
+    metrics: dict[str, float] = field(default_factory=dict)  # "test/accuracy": 0.9917, of the chosen checkpoint
+    checkpoint: dict[str, Any] = field(default_factory=dict)  # epoch (from 0), path, chosen_on, value
+    epochs: int = 0  # epochs finished
+    seconds: dict[str, float] = field(default_factory=dict)  # by phase: setup, fit, test, total
+    images_per_second: float | None = None  # training pictures a second, of the median epoch
+    peak_memory: int | None = None  # bytes: of the device on a GPU, else resident memory of the process
+    num_parameters: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)  # kind ("cpu", "cuda"), name, count, cores
+    git: dict[str, Any] = field(default_factory=dict)  # commit, dirty; {} outside a repository
+    initial_weights_hash: str | None = None
+    data_checksum: str | None = None
+    error: str | None = None  # one line; the traceback is in train.log
+    artifacts: dict[str, str] = field(default_factory=dict)  # name -> path
+    started: str | None = None  # ISO 8601, UTC
+    finished: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """Replace `folder/run.json` in one step."""
+        write_atomically(folder / FILE_NAME, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunRecord":
+        """The record in `folder`. Raises `UserError` for one that is missing, cut short or of a newer schema."""
+        path = folder / FILE_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError.of(
+                f"{folder} has no {FILE_NAME}", "a run directory", "ls outputs/runs outputs/sweeps"
+            ) from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as cause:
+            raise UserError.of(
+                f"{path} cannot be read ({cause})", "a run record", f"rm {path}, or run it again"
+            ) from None
+        known = {f.name for f in fields(cls)}
+        required = {"name", "seed", "variant", "config", "config_hash", "status", "schema"}
+        if not isinstance(content, dict) or not required <= content.keys():
+            raise UserError.of(f"{path} is no run record", f"the keys {', '.join(sorted(required))}", f"rm {path}")
+        if content["schema"] > SCHEMA:
+            raise UserError.of(
+                f"{path} has schema {content['schema']}", f"schema {SCHEMA} or older", "pip install --upgrade ablate"
+            )
+        return cls(**{key: value for key, value in content.items() if key in known})
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name a run: equal for equal resolved configs, whichever command they came from."""
+    planned = {key: value for key, value in config.items() if key not in ("factors", "name")}
+    return hashlib.sha256(json.dumps(planned, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """Run directories at or below `folder`, sorted by path."""
+    yield from sorted(path.parent for path in folder.rglob(FILE_NAME))
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, finds the old content or the new, never a part.
+
+    The temporary file lies in the same folder: `os.replace` across file systems would copy.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
