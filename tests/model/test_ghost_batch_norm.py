@@ -1,0 +1,150 @@
+"""Ghost batch norm against numbers worked by hand, torch's own layer, and a loop of torch's own layers."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ablate.model.ghost_batch_norm import GhostBatchNorm2d
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def ghosts_of(x: Tensor, num_ghosts: int) -> list[list[int]]:
+    """The documented membership: strided where K divides N in contiguous memory, neighbours otherwise."""
+    if x.is_contiguous() and len(x) % num_ghosts == 0:
+        return [list(range(k, len(x), num_ghosts)) for k in range(num_ghosts)]
+    return [part.tolist() for part in torch.arange(len(x)).tensor_split(num_ghosts)]
+
+
+def pictures(n: int, layout: torch.memory_format, c: int = 3, size: int = 5, dtype=torch.float32) -> Tensor:
+    x = torch.randn(n, c, size, size, generator=torch.Generator().manual_seed(n), dtype=dtype) * 3 + 2
+    return x.to(memory_format=layout)
+
+
+def test_two_ghosts_of_two_by_hand():
+    # One channel, one pixel. Samples 0 and 2 (values 1, 3) are one ghost, 1 and 3 (values 10, 30) the other.
+    norm = GhostBatchNorm2d(1, ghost_size=2, eps=1e-12)
+    x = torch.tensor([1.0, 10.0, 3.0, 30.0]).view(4, 1, 1, 1)
+    assert norm(x).flatten().tolist() == pytest.approx([-1.0, -1.0, 1.0, 1.0])
+    # Whole batch: mean 11, unbiased variance (100 + 1 + 64 + 361) / 3 = 175.33; one step of 0.1 from (0, 1).
+    assert norm.running_mean.item() == pytest.approx(1.1)
+    assert norm.running_var.item() == pytest.approx(0.9 + 0.1 * 526 / 3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(12, {4}), (13, {4, 5}), (14, {4, 5}), (7, {7}), (4, {4}), (3, {3}), (2, {2})]
+)
+def test_no_ghost_is_smaller_than_asked_unless_the_batch_is(n, sizes, layout):
+    x = pictures(n, layout)
+    out = GhostBatchNorm2d(3, ghost_size=4, eps=1e-12)(x)
+    members = ghosts_of(x, max(1, n // 4))
+    assert {len(member) for member in members} == sizes
+    for member in members:
+        torch.testing.assert_close(out[member].mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(out[member].var((0, 2, 3), correction=0), torch.ones(3))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("n", [12, 14])
+def test_it_equals_a_loop_of_batch_norms_forward_gradients_and_buffers(n, affine, layout):
+    x = pictures(n, layout, dtype=torch.float64).requires_grad_()
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ghost = GhostBatchNorm2d(3, ghost_size=4, affine=affine).double()
+    plain = nn.BatchNorm2d(3, affine=affine, track_running_stats=False).double()
+    for layer in (ghost, plain):
+        if affine:
+            layer.weight.data.copy_(torch.tensor([0.5, 1.5, -1.0]))
+            layer.bias.data.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    parameters = list(ghost.parameters())
+    out = ghost(x)
+    grads = torch.autograd.grad((out * weights).sum(), [x, *parameters])
+
+    expected = torch.empty_like(x)
+    for member in ghosts_of(x, 3):
+        expected[member] = plain(x[member])
+    expected_grads = torch.autograd.grad((expected * weights).sum(), [x, *plain.parameters()])
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(grads, expected_grads)
+    assert grads[0].is_contiguous(memory_format=layout)
+
+    whole = nn.BatchNorm2d(3, affine=affine).double()  # the buffers are those of the whole batch
+    whole(x)
+    torch.testing.assert_close(ghost.running_mean, whole.running_mean)
+    torch.testing.assert_close(ghost.running_var, whole.running_var)
+    assert ghost.num_batches_tracked == 1
+
+
+def test_the_gradient_in_channels_last_survives_a_numerical_check():
+    norm = GhostBatchNorm2d(2, ghost_size=2).double()
+    x = pictures(5, torch.channels_last, c=2, size=2, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(norm, (x,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_ghost_is_plain_batch_norm_to_the_bit(layout):
+    ghost, plain, x = GhostBatchNorm2d(3, ghost_size=12), nn.BatchNorm2d(3), pictures(12, layout)
+    assert torch.equal(ghost(x), plain(x))
+    assert all(torch.equal(a, b) for a, b in zip(ghost.state_dict().values(), plain.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12])
+def test_eval_is_plain_batch_norm_to_the_bit_for_any_batch(n):
+    ghost, plain = GhostBatchNorm2d(3, ghost_size=4), nn.BatchNorm2d(3)
+    ghost(pictures(12, torch.contiguous_format))
+    plain.load_state_dict(ghost.state_dict())  # strict: the same keys and shapes
+    assert torch.equal(ghost.eval()(pictures(n, torch.channels_last)), plain.eval()(pictures(n, torch.channels_last)))
+
+
+def test_the_running_variance_is_that_of_the_batch_and_not_the_mean_of_the_ghosts():
+    norm = GhostBatchNorm2d(1, ghost_size=8, momentum=1.0)
+    torch.manual_seed(0)
+    x = torch.randn(4096, 1, 1, 1)
+    norm(x)
+    assert norm.running_var.item() == pytest.approx(x.var().item(), rel=1e-5)
+
+
+def test_momentum_none_averages_over_all_batches_so_that_recalibration_works():
+    norm, plain = GhostBatchNorm2d(3, ghost_size=4, momentum=None), nn.BatchNorm2d(3, momentum=None)
+    for n in (12, 8, 12):
+        norm(pictures(n, torch.channels_last))
+        plain(pictures(n, torch.channels_last))
+    torch.testing.assert_close(norm.state_dict(), plain.state_dict())
+
+
+def test_frozen_statistics_and_no_grad_are_honoured():
+    norm = GhostBatchNorm2d(3, ghost_size=4, track_running_stats=False)
+    with torch.no_grad():
+        out = norm(pictures(12, torch.channels_last))
+    assert norm.running_mean is None
+    assert not out.requires_grad
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bfloat16_activations_keep_float32_statistics(layout):
+    x = pictures(12, layout)
+    norm, reference = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
+    out = norm(x.bfloat16())
+    assert out.dtype is torch.bfloat16
+    assert norm.running_var.dtype is torch.float32
+    reference(x.bfloat16().float())
+    torch.testing.assert_close(norm.running_var, reference.running_var)
+
+
+def test_the_path_for_compilers_and_gpus_is_the_same_function(monkeypatch):
+    x = pictures(14, torch.channels_last).requires_grad_()
+    native, traced = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
+    out = native(x)
+    (grad,) = torch.autograd.grad(out.square().mul(0.1).exp().sum(), x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    traced_out = traced(x)
+    (traced_grad,) = torch.autograd.grad(traced_out.square().mul(0.1).exp().sum(), x)
+    torch.testing.assert_close(traced_out, out)
+    torch.testing.assert_close(traced_grad, grad)
+    torch.testing.assert_close(traced.state_dict(), native.state_dict())
+
+
+def test_a_ghost_of_one_is_refused():
+    with pytest.raises(ValueError, match="ghost_size=1: a ghost needs at least 2 samples"):
+        GhostBatchNorm2d(3, ghost_size=1)
