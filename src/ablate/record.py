@@ -39,6 +39,7 @@ class RunRecord:
     images_per_second: float | None = None  # training pictures a second, of the median epoch
     peak_memory: int | None = None  # bytes: of the device on a GPU, else resident memory of the process
     num_parameters: int | None = None
+    classes: list[str] = field(default_factory=list)  # in label order
     versions: dict[str, str] = field(default_factory=dict)
     device: dict[str, Any] = field(default_factory=dict)  # kind ("cpu", "cuda"), name, count, cores
     git: dict[str, Any] = field(default_factory=dict)  # commit, dirty; {} outside a repository
@@ -89,7 +90,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
     yield from sorted(path.parent for path in folder.rglob(FILE_NAME))
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file so that a reader, or a kill at any moment, finds the old content or the new, never a part.
 
     The temporary file lies in the same folder: `os.replace` across file systems would copy.

@@ -1,0 +1,38 @@
+# make demo | test | board | bench      Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: setup demo test check board bench lock
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Python %d.%d: ablate needs 3.11 to 3.13; type: make PYTHON=python3.12" % v)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	python train.py -m optimizer.nesterov=true,false
+
+test: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+check: test
+
+board: setup
+	python -m ablate board outputs
+
+bench: setup
+	for file in benchmarks/*.py; do python $$file || exit 1; done
+
+# After a change of the dependencies: pins every version for Python 3.11 to 3.13 (holds no index addresses).
+lock: setup
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-annotate --no-header --upgrade --output-file constraints.txt pyproject.toml

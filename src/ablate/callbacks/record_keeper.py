@@ -1,0 +1,78 @@
+"""Keeps the run record, `metrics.csv` and `predictions.npz` true while a run goes on."""
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from ablate.record import RunRecord, write_atomically
+
+Row = dict[str, float]
+
+
+class RecordKeeper(pl.Callback):
+    """Writes a row of `metrics.csv` and the record after every epoch, and the predictions after the test.
+
+    `rows`: one mapping an epoch: epoch (from 0), step (optimizer updates so far), seconds (since training started,
+    validation included) and every logged epoch mean, such as "val/accuracy".
+    """
+
+    def __init__(self, record: RunRecord, folder: Path) -> None:
+        self.rows: list[Row] = []
+        self._record, self._folder = record, folder
+        self._outputs: list[dict[str, Tensor]] = []
+        self._started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.monotonic()
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        place = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        self.rows.append({**place, "seconds": time.monotonic() - self._started, **metrics})
+        write_atomically(self._folder / "metrics.csv", _as_csv(self.rows))
+        self._record.artifacts["metrics"] = "metrics.csv"
+        self._record.epochs = trainer.current_epoch + 1
+        self._record.write(self._folder)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._outputs.clear()
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._outputs.append({name: value.detach().cpu() for name, value in outputs.items()})
+
+    @rank_zero_only
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        probabilities = np.concatenate([each["logits"].float().softmax(1).numpy() for each in self._outputs])
+        labels = np.concatenate([each["labels"].numpy() for each in self._outputs])
+        self._outputs.clear()
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, label=labels, predicted=probabilities.argmax(1), probability=probabilities.max(1))
+        write_atomically(self._folder / "predictions.npz", buffer.getvalue())
+        self._record.artifacts["predictions"] = "predictions.npz"
+
+
+def _as_csv(rows: list[Row]) -> str:
+    """One line a row; the columns are those of all rows, the place in training first, then by name."""
+    place = ["epoch", "step", "seconds"]
+    names = sorted({name for row in rows for name in row} - set(place))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*place, *names], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
