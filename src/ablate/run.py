@@ -56,7 +56,7 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
     A training that fails or is interrupted ends in a record that says so, not in an exception; the traceback goes to
     the log. Raises `UserError` for what only the data or the network could show to be wrong.
     """
-    plain = config.model_dump(mode="json", by_alias=True)
+    plain = config.plain
     record = RunRecord(
         name=config.name,
         seed=config.seed,
@@ -103,7 +103,7 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
 
 def build(config: Config, folder: Path, record: RunRecord) -> Parts:
     """Make the parts. The record learns what they are: device, parameters, initial weights, data."""
-    accelerated = config.trainer.accelerator not in ("cpu",) and torch.cuda.is_available()
+    accelerated = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     data = _make_data(config, use_gpu=accelerated)
     data.setup("fit")
     classifier = _make_classifier(config, data)
@@ -124,7 +124,7 @@ def build(config: Config, folder: Path, record: RunRecord) -> Parts:
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
         num_sanity_val_steps=0,
-        **config.trainer.model_dump(),
+        **config.trainer.model_dump(exclude_unset=True),
     )
     device = trainer.strategy.root_device
     record.device = environment.describe_device(device, trainer.num_devices * trainer.num_nodes)
@@ -144,7 +144,7 @@ def load_classifier(folder: Path, file: str | None = None) -> Classifier:
     path = folder / (file or record.checkpoint.get("path", "checkpoints/last.ckpt"))
     if not path.is_file():
         raise UserError.of(f"{path} does not exist", "a run that saved a checkpoint", f"ls {folder}/checkpoints")
-    config = Config.model_validate(record.config)
+    config = Config.of(record.config)
     weights = checkpoint.load(path)["state_dict"]
     net = instantiate(config.model, config.allow_targets, num_classes=len(record.classes))
     classifier = Classifier(

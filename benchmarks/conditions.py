@@ -1,0 +1,41 @@
+"""What a benchmark ran on, and how its numbers are summarised."""
+
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import torch
+
+from ablate import environment
+
+
+def print_conditions(command: str) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    about, versions = environment.describe_device(device, 1), environment.versions()
+    load = os.getloadavg()[0]
+    print(f"{datetime.now(UTC):%Y-%m-%d}  {command}")
+    print(
+        f"{about['name']}, {about['cores']} cores, torch threads {torch.get_num_threads()}, load {load:.1f}; "
+        f"Python {versions['python']}, torch {versions['torch']}, pytorch-lightning {versions['pytorch-lightning']}"
+    )
+
+
+def alternate(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Call every entry once a round, in turn, so that a slow minute of the machine hits all of them alike."""
+    return {name: list(values) for name, values in zip(timed, zip(*_rounds(timed, rounds), strict=True), strict=True)}
+
+
+def _rounds(timed: Mapping[str, Callable[[], float]], rounds: int) -> list[tuple[float, ...]]:
+    return [tuple(call() for call in timed.values()) for _ in range(rounds)]
+
+
+def summary(values: Sequence[float], digits: int = 2) -> str:
+    """median (first quartile - third quartile), n."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.{digits}f} ({low:.{digits}f} - {high:.{digits}f}), n={len(values)}"
+
+
+def ratios(of: Sequence[float], to: Sequence[float]) -> list[float]:
+    """Round by round: what both met in the same minute cancels."""
+    return [a / b for a, b in zip(of, to, strict=True)]
