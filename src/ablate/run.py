@@ -299,6 +299,7 @@ def _quiet_lightning() -> Iterator[None]:
             ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
             ".*number of training batches.*is smaller than the logging interval.*",
             ".*GPU available but not used.*",
+            ".*LeafSpec.*",
             ".*Checkpoint directory .* exists and is not empty.*",  # resuming
         ):
             warnings.filterwarnings("ignore", message)
