@@ -6,18 +6,19 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 REFRESH_SECONDS = 0.25  # reading the loss waits for a GPU: seldom enough not to cost
 
 
-class TrainingProgress(ProgressBar):
+class Progress(ProgressBar):
     """Epoch, loss, accuracy, pictures a second and the time left. Off a terminal only the line an epoch is printed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(highlight=False)
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         self._task = TaskID(0)
         self._enabled = True
         self._epoch_started = self._last_refresh = 0.0
@@ -33,7 +34,7 @@ class TrainingProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not (self._enabled and self._console.is_terminal):
             return
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
