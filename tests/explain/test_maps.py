@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ablate.errors import UserError
 from ablate.explain.maps import completeness, explain, predict
-from ablate.explain.methods import METHODS, SLOW, layer_names, problems
+from ablate.explain.methods import METHODS, SLOW, layer_names, layer_problems, method_problems
 from ablate.model.resnet import gbn_resnet
 
 LAYERS = ["layer1", "layer2", "layer3", "layer4"]
@@ -210,12 +210,17 @@ def test_wrong_requests_are_named_with_a_way_out(net, images):
         explain(net, images, [0, 1, 2], ["fc"])
     with pytest.raises(UserError, match=r"layers=\[\]"):
         explain(net, images, [0, 1, 2], [])
+    (problem,) = layer_problems(net, "layr3", "callbacks.misclassified.layer")
+    assert (problem.given, problem.fix) == (
+        "callbacks.misclassified.layer=layr3",
+        "callbacks.misclassified.layer=layer3",
+    )
 
 
 @pytest.mark.parametrize("method", sorted(SLOW))
 def test_slow_methods_wait_until_the_training_is_over(net, method):
-    assert problems(net, LAYERS, method) == []
-    (problem,) = problems(net, LAYERS, method, key="callbacks.gradcam.", training=True)
+    assert method_problems(method) == []
+    (problem,) = method_problems(method, "callbacks.gradcam.method", training=True)
     assert problem.given.startswith(f"callbacks.gradcam.method={method}, which takes seconds a picture")
     assert method not in problem.allowed
     assert f"python -m ablate explain RUN --method {method}" in problem.fix

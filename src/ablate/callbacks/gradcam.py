@@ -14,7 +14,7 @@ from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
 from ablate.explain.maps import completeness
-from ablate.explain.methods import layer_names, problems
+from ablate.explain.methods import layer_names, layer_problems, method_problems
 from ablate.explain.panel import panel, sheet
 from ablate.explain.shown import shared_scale, show
 
@@ -51,7 +51,8 @@ class GradCam(pl.Callback):
         if stage != "fit":
             return
         net: Any = pl_module.net
-        found = problems(net, self.layers, self.method, KEY, training=True)
+        found = method_problems(self.method, f"{KEY}method", training=True)
+        found += layer_problems(net, self.layers, f"{KEY}layers")
         for name, value in {"every_n_epochs": self.every_n_epochs, "num_images": self.num_images}.items():
             if value < 1:
                 found.append(Problem(f"{KEY}{name}={value}", "a whole number of at least 1", f"{KEY}{name}=5"))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.errors import Problem, UserError
-from ablate.explain.methods import METHODS, SLOW, layer_names, problems
+from ablate.explain.methods import METHODS, SLOW, layer_names, layer_problems, method_problems
 from ablate.explain.observe import outputs_of, private_copy
 
 FloatArray = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ def explain(
     """
     class_index = np.asarray(torch.as_tensor(classes).cpu(), dtype=np.int64)
     assert class_index.shape == (len(images),), "one class a picture"
-    UserError.raise_all(problems(net, layers, method))
+    UserError.raise_all([*method_problems(method), *layer_problems(net, layers)])
     size = 1 if method in SLOW else _CHUNK
     logits: list[FloatArray] = []
     maps: dict[str, list[FloatArray]] = {layer: [] for layer in layers}

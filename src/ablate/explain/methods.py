@@ -31,35 +31,35 @@ def layer_names(net: nn.Module) -> list[str]:
     return [name for name, child in children if any(isinstance(m, nn.Conv2d) for m in child.modules())]
 
 
-def problems(
-    net: nn.Module, layers: Sequence[str], method: str, key: str = "", training: bool = False
-) -> list[Problem]:
-    """Everything wrong with a request. `key`: its config path, such as "callbacks.gradcam."; slow ones can wait."""
-    found = []
+def method_problems(method: str, key: str = "method", training: bool = False) -> list[Problem]:
+    """What is wrong with a method's name. `key`: its config path. The slow ones have to wait until after training."""
     fast = [name for name in METHODS if not (training and name in SLOW)]
-    if method not in METHODS:
-        near = difflib.get_close_matches(method, fast, n=1, cutoff=0.4) or ["gradcam"]
-        found.append(Problem(f"{key}method={method}", f"one of {', '.join(fast)}", f"{key}method={near[0]}"))
-    elif method not in fast:
-        found.append(
-            Problem(
-                f"{key}method={method}, which takes seconds a picture (a forward pass for every channel)",
-                f"while training, one of {', '.join(fast)}",
-                f"{key}method=gradcam, and when the run is done: python -m ablate explain RUN --method {method}",
-            )
-        )
+    if method in fast:
+        return []
+    if method in METHODS:
+        given = f"{key}={method}, which takes seconds a picture (a forward pass for every channel)"
+        later = f"{key}=gradcam, and when the run is done: python -m ablate explain RUN --method {method}"
+        return [Problem(given, f"while training, one of {', '.join(fast)}", later)]
+    near = difflib.get_close_matches(method, fast, n=1, cutoff=0.4) or ["gradcam"]
+    return [Problem(f"{key}={method}", f"one of {', '.join(fast)}", f"{key}={near[0]}")]
+
+
+def layer_problems(net: nn.Module, layers: Sequence[str] | str, key: str = "layers") -> list[Problem]:
+    """What is wrong with the names of layers, or with the name of a single one. `key`: its config path."""
     known = layer_names(net)
     modules = dict(unwrapped(net).named_modules())
-    for layer in layers:
-        if layer not in modules or not layer:
-            near = difflib.get_close_matches(layer, known, n=1, cutoff=0.4) or known[-1:]
-            found.append(
-                Problem(
-                    f"{key}layers has {layer!r}, which is no part of {type(unwrapped(net)).__name__}",
-                    f"{', '.join(known)}, or a part of one, such as {known[-1]}.0",
-                    f"{key}layers=[{near[0]}]",
-                )
+    found = []
+    for layer in [layers] if isinstance(layers, str) else layers:
+        if layer in modules and layer:
+            continue
+        near = (difflib.get_close_matches(layer, known, n=1, cutoff=0.4) or known[-1:])[0]
+        found.append(
+            Problem(
+                f"{key}={layer}" if isinstance(layers, str) else f"{key} has {layer!r}",
+                f"a part of {type(unwrapped(net)).__name__}: {', '.join(known)}, or deeper, such as {known[-1]}.0",
+                f"{key}={near}" if isinstance(layers, str) else f"{key}=[{near}]",
             )
+        )
     if not layers:
-        found.append(Problem(f"{key}layers=[]", f"some of {', '.join(known)}", f"{key}layers=[{known[-1]}]"))
+        found.append(Problem(f"{key}=[]", f"some of {', '.join(known)}", f"{key}=[{known[-1]}]"))
     return found

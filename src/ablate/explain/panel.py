@@ -55,10 +55,10 @@ def sheet(panels: Sequence[Image.Image], columns: int = 2) -> Image.Image:
     return beside([below(stack) for stack in stacks])
 
 
-def enlarged(pixels: Pixels) -> tuple[int, int]:
+def enlarged(pixels: Pixels, target: int = _TARGET_SIZE) -> tuple[int, int]:
     """(width, height) for drawing: a whole multiple, so that the cells of every layer come out equally large."""
     height, width = pixels.shape[:2]
-    factor = max(1, round(_TARGET_SIZE / max(height, width)))
+    factor = max(1, round(target / max(height, width)))
     return width * factor, height * factor
 
 
