@@ -1,0 +1,151 @@
+"""Own pictures: `root/train/<class>/*` and `root/test/<class>/*`."""
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+
+from ablate.data.decode import Unreadable, decode_all, open_all
+from ablate.data.source import Pictures
+from ablate.errors import Problem, UserError
+
+SPLITS = ("train", "test")
+NUM_NAMED = 5  # files or folders named in a message; of the rest it gives the number
+
+
+class ImageFolder:
+    """Pictures of any format and size, decoded once to `image_size` x `image_size` (how: `ablate.data.decode.decode`).
+
+    The classes are the sorted names of the folders in `root/train`; `root/test` must have the same. Names that begin
+    with a dot are passed over. Every other file must be a picture, and no symbolic link may lead out of `root`.
+    """
+
+    def __init__(self, root: str | Path, image_size: int = 32) -> None:
+        self.root, self.image_size = Path(root).expanduser(), image_size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self._files["train"])
+
+    def train(self) -> Pictures:
+        """Also opens every test file, without decoding it: a stray file is found before the training, not after."""
+        pictures, unreadable = self._decode("train")
+        in_test = open_all([path for paths in self._files["test"].values() for path in paths])
+        UserError.raise_all([*self._no_pictures("train", unreadable), *self._no_pictures("test", in_test)])
+        return pictures
+
+    def test(self) -> Pictures:
+        pictures, unreadable = self._decode("test")
+        UserError.raise_all(self._no_pictures("test", unreadable))
+        return pictures
+
+    def _decode(self, split: str) -> tuple[Pictures, list[Unreadable]]:
+        files = self._files[split]
+        paths = [path for of_class in files.values() for path in of_class]
+        self._check_memory(len(paths))
+        pixels, unreadable = decode_all(paths, self.image_size)
+        labels = np.repeat(np.arange(len(files)), [len(of_class) for of_class in files.values()])
+        return Pictures(pixels, labels.astype(np.int64)), unreadable
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, list[str]]]:
+        """split -> class -> paths, all sorted by name."""
+        if missing := [name for name in ("", *SPLITS) if not (self.root / name).is_dir()]:
+            raise UserError.of(
+                f"data.root={self.root}: there is no folder {self.root / missing[0]}",
+                "a folder with train/<class>/* and test/<class>/*",
+                "data.root=DIR, or mkdir -p DIR/train/cat DIR/test/cat, and so on for each class",
+            )
+        links: list[str] = []
+        folders: list[str] = []
+        files: dict[str, dict[str, list[str]]] = {}
+        for split in SPLITS:
+            classes = {entry.name: entry for entry in self._visible(self.root / split, links) if entry.is_dir()}
+            files[split] = {}
+            for name, entry in classes.items():
+                inside = self._visible(entry, links)
+                folders += [item.path for item in inside if item.is_dir()]
+                files[split][name] = [item.path for item in inside if not item.is_dir()]
+        UserError.raise_all(self._layout_problems(files, links, folders))
+        return files
+
+    def _visible(self, folder: Path | os.DirEntry[str], links: list[str]) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name; links that lead out of the root are added to `links` instead."""
+        inside = []
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._real_root):
+                links.append(entry.path)
+            else:
+                inside.append(entry)
+        return inside
+
+    @cached_property
+    def _real_root(self) -> Path:
+        return self.root.resolve()
+
+    def _layout_problems(
+        self, files: dict[str, dict[str, list[str]]], links: list[str], folders: list[str]
+    ) -> Iterator[Problem]:
+        if links:
+            yield self._problem(
+                f"{len(links)} symbolic links lead out of it: {_named(links)}",
+                "links within data.root",
+                f"cp -rL {self.root} COPY, then data.root=COPY",
+            )
+        if folders:
+            yield self._problem(
+                f"{len(folders)} folders inside class folders: {_named(folders)}",
+                "pictures directly in train/<class> and test/<class>",
+                f"find {folders[0]} -type f -exec mv -t {Path(folders[0]).parent} {{}} +",
+            )
+        if len(files["train"]) < 2:
+            yield self._problem(
+                f"train has {len(files['train'])} class folders", "two or more", f"mkdir {self.root}/train/CLASS"
+            )
+        for one, other in (SPLITS, SPLITS[::-1]):
+            if only := sorted(files[one].keys() - files[other].keys()):
+                yield self._problem(
+                    f"{one} has classes that {other} has not: {_named(only)}",
+                    "the same class folders in train and test",
+                    f"mkdir {self.root / other / only[0]}, with pictures for {other} in it",
+                )
+        empty = [f"{split}/{name}" for split in SPLITS for name, paths in files[split].items() if not paths]
+        if empty and not links and not folders:
+            yield self._problem(
+                f"{len(empty)} class folders are empty: {_named(empty)}",
+                "one picture or more in each",
+                f"rmdir {self.root / empty[0]}, in train and test alike",
+            )
+
+    def _no_pictures(self, split: str, unreadable: list[Unreadable]) -> Iterator[Problem]:
+        if unreadable:
+            listed = _named([f"{os.path.relpath(path, self.root)} ({reason})" for path, reason in unreadable])
+            yield self._problem(
+                f"{len(unreadable)} files in {split} cannot be read as pictures: {listed}",
+                "whole pictures in a format that Pillow reads, of at most 89 million pixels",
+                f"rm {' '.join(path for path, _ in unreadable[:NUM_NAMED])}, or mv them out of data.root",
+            )
+
+    def _check_memory(self, num_pictures: int) -> None:
+        needed = 2 * num_pictures * self.image_size**2 * 3  # twice: the split copies
+        available = psutil.virtual_memory().available
+        if needed > available:
+            fitting = int((available / needed) ** 0.5 * self.image_size)
+            raise UserError.of(
+                f"data.image_size={self.image_size}: {num_pictures:,} pictures need {needed / 1e9:.1f} GB of memory",
+                f"the {available / 1e9:.1f} GB that are free",
+                f"data.image_size={fitting}",
+            )
+
+    def _problem(self, given: str, allowed: str, fix: str) -> Problem:
+        return Problem(f"data.root={self.root}: {given}", allowed, fix)
+
+
+def _named(names: list[str]) -> str:
+    rest = len(names) - NUM_NAMED
+    return ", ".join(names[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
