@@ -56,6 +56,15 @@ def _loader(given: Pictures) -> Any:
     return DataLoader(TensorDataset(*map(torch.from_numpy, given)), batch_size=8, shuffle=len(given.labels) == 48)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """The network is too small to be worth two, and the sums come out in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def classifier() -> Classifier:
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from ablate.explain.canvas import FAINT, GREY, Pixels, Span, below, line, pictur
 FloatArray = npt.NDArray[np.float32]
 
 _COLOURS = np.asarray(colormaps["inferno"](np.arange(256)))[:, :3] * 255  # (256, 3)
-_OPACITY = 0.8  # at the peak: the object stays visible under it
+_OPACITY = 0.7  # at the peak: the object stays visible under it
 _MIN_CELL = 6  # pixels; smaller cells get no lines between them
 
 
