@@ -85,11 +85,8 @@ class Misclassified(pl.Callback):
             predicted = [int(mistake.probabilities.argmax()) for mistake in self._worst]
             maps = explain(module.net, images, predicted, [layer], self.method).maps[layer]
             for mistake, k, values in zip(self._worst, predicted, maps, strict=True):
-                # Several processes test a part each: this one has no numbers for its pictures.
-                number = mistake.number if trainer.world_size == 1 else None
-                pairs.append(
-                    (number, Shown(mistake.pixels, mistake.label, mistake.probabilities, {k: {layer: values}}))
-                )
+                shown = Shown(mistake.pixels, mistake.label, mistake.probabilities, {k: {layer: values}})
+                pairs.append((mistake.number, shown))
         image = gallery(pairs, data.classes, layer, self._num_wrong, self._num_tested)
         to_board(trainer, "misclassified/most_confident", image)
         to_folder(trainer, "misclassified.png", image)

@@ -15,9 +15,9 @@ _BAR_WIDTH = 200
 
 
 def gallery(
-    mistakes: Sequence[tuple[int | None, Shown]], classes: Sequence[str], layer: str, num_wrong: int, num_tested: int
+    mistakes: Sequence[tuple[int, Shown]], classes: Sequence[str], layer: str, num_wrong: int, num_tested: int
 ) -> Image.Image:
-    """`mistakes`: (number of the picture, or None if it has none; the picture with evidence for its prediction)."""
+    """`mistakes`: (number in the test set, the picture with evidence for its prediction)."""
     tiles = [_tile(number, shown, classes, layer) for number, shown in mistakes]
     tile_width = max([tile.width for tile in tiles], default=_MIN_WIDTH)
     width = COLUMNS * tile_width + (COLUMNS - 1) * 2 * GAP
@@ -39,11 +39,11 @@ def gallery(
     return framed(below([*heading, body]), 2 * GAP)
 
 
-def _tile(number: int | None, shown: Shown, classes: Sequence[str], layer: str) -> Image.Image:
+def _tile(number: int, shown: Shown, classes: Sequence[str], layer: str) -> Image.Image:
     size = enlarged(shown.pixels, _MIN_WIDTH)
     values = shown.evidence[shown.predicted][layer]
     assert shown.label is not None
-    name = Span("" if number is None else f"#{number}", GREY)
+    name = Span(f"#{number}", GREY)
     captions = [
         line(size[0], Span(classes[shown.label], INK, True), end=name),
         line(
