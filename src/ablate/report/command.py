@@ -1,0 +1,63 @@
+"""Make the report of a sweep: after every finished run, and by `python -m ablate report SWEEP...`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.record import write_atomically
+from ablate.report import export, page
+from ablate.report.analysis import Analysis, Options, analyse
+from ablate.report.collect import collect
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, and where it is written down. Printed, it is what to show on a terminal."""
+
+    analysis: Analysis
+    page: Path
+
+    def __str__(self) -> str:
+        sentences = list(self.analysis.sentences[:MAX_SENTENCES])
+        if len(self.analysis.sentences) > MAX_SENTENCES:
+            sentences.append(f"and {len(self.analysis.sentences) - MAX_SENTENCES} more comparisons, in the report")
+        notes = [f"note: {note}" for note in self.analysis.notes]
+        return "\n".join([*sentences, *notes, f"report: {self.page}"])
+
+
+MAX_SENTENCES = 12  # on the terminal
+
+
+def report(
+    folders: Sequence[Path],
+    *,
+    metric: str | None = None,
+    factor: str | None = None,
+    margin: float | None = None,
+    level: float = 0.95,
+    baseline: str | None = None,
+    allow: Sequence[str] = (),
+) -> Report:
+    """Write report.html, report.md, results.csv and report.json into the first of `folders`, each in one step.
+
+    metric:   a metric of the records, such as "val/loss"; by default report.metric of their configs
+    factor:   the key whose effect is asked for; by default every key the sweep varied
+    margin:   a smaller difference would not matter; in points for accuracies; by default report.margin
+    baseline: the level to compare with, such as "nesterov=false"; by default false, null, the smallest
+    allow:    keys in which runs may differ although nobody asked about them, such as "versions.torch"
+
+    Reads whatever is there, finished or not, so it may be called at any time. Raises `UserError` for options or folders
+    that do not fit; what is wrong with a run becomes a sentence.
+    """
+    options = Options(metric, factor, margin, level, baseline, tuple(allow))
+    analysis = analyse(collect(folders), folders, options)
+    folder = folders[0]
+    contents = {
+        "results.csv": export.results_csv(analysis, folder),
+        "report.json": export.report_json(analysis),
+        "report.md": page.markdown(analysis, folder),
+        "report.html": page.html(analysis, folder),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return Report(analysis, folder / "report.html")

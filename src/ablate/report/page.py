@@ -1,0 +1,196 @@
+"""The report to read: `report.html`, and `report.md` for a pull request or a terminal.
+
+Words and numbers are made in Python; the templates only place them. Jinja escapes HTML, `_markdown` Markdown.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image, UnidentifiedImageError
+
+from ablate.report import figures, tables
+from ablate.report.analysis import Analysis, command, override
+from ablate.report.arms import Arm, short_names
+from ablate.report.details import details, summary
+from ablate.report.metric import number
+from ablate.report.pictures import Pictures
+from ablate.report.sentence import measured, parts
+from ablate.report.statistics import POWER
+from ablate.report.verdict import Comparison
+
+SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
+CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
+MAX_DETAILS = 6  # comparisons shown number by number; the table holds all
+SHEET_SIZE = (900, 1400)  # px, of a Grad-CAM sheet on the page
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, the words that stand for it, and what to look for."""
+
+    svg: Markup
+    alt: str
+    caption: str
+
+
+def html(analysis: Analysis, folder: Path) -> str:
+    """The whole page in one string, to be written into `folder`: links are relative to it."""
+    template = _environment(autoescape=True).get_template("report.html.j2")
+    return template.render(**_view(analysis, folder), **_pictures_of(analysis))
+
+
+def markdown(analysis: Analysis, folder: Path) -> str:
+    return _environment(finalize=_markdown).get_template("report.md.j2").render(**_view(analysis, folder))
+
+
+def _environment(**options: Any) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
+
+
+def _markdown(value: Any) -> Any:
+    """Text stays text in Markdown too: no tag, no table cell, no emphasis of its own."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = " ".join(value.split()).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    for mark in "|*_`[]":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
+    settings = analysis.settings
+    compared = [*analysis.effects, *analysis.pairs]
+    answers = [(c.verdict, SYMBOLS[c.verdict], *parts(c, settings)) for c in analysis.effects]
+    said = {"".join(words) for _, _, *words in answers}
+    return {
+        "title": _title(analysis),
+        "answers": answers,
+        "other_sentences": [each for each in analysis.sentences if each not in said] if not analysis.pairs else [],
+        "refusals": [(each.what, f"--allow {each.key}") for each in analysis.refusals],
+        "override": override(analysis.folders, analysis.design, analysis.refusals) if analysis.refusals else "",
+        "notes": analysis.notes,
+        "summaries": [
+            (name, summary(each))
+            for name, each in (("Effects", analysis.effects), ("Every variant against the baseline", analysis.pairs))
+            if len(each) > 1
+        ],
+        "details": [(f"{c.a.label} - {c.b.label}", details(c, settings)) for c in compared[:MAX_DETAILS]],
+        "costs": tables.cost_lines(analysis),
+        "pictures": [(each, tables.mcnemar_lines(each), tables.picture_lines(each)) for each in analysis.pictures],
+        "runs": tables.run_lines(analysis, folder),
+        "configs": tables.config_lines(analysis),
+        "facts": tables.shared_facts(analysis),
+        "metric": settings.metric,
+        "margin": settings.margin,
+        "level": f"{100 * settings.level:g}",
+        "one_sided_level": f"{100 * (2 * settings.level - 1):g}",
+        "alpha": f"{settings.alpha:.3g}",
+        "power": f"{100 * POWER:g}",
+        "target": f"{analysis.target:g}",
+        "several": len(compared) > 1,
+        "again": command(analysis.folders),
+        "number": number,
+    }
+
+
+def _title(analysis: Analysis) -> str:
+    factors, metric = list(short_names(analysis.design.factors).values()), analysis.settings.metric
+    if not factors:
+        return f"{metric.words[:1].upper()}{metric.words[1:]}"
+    verb = "does" if len(factors) == 1 else "do"
+    names = factors[0] if len(factors) == 1 else f"{', '.join(factors[:-1])} and {factors[-1]}"
+    return f"What {verb} {names} do to {metric.words}?"
+
+
+def _pictures_of(analysis: Analysis) -> dict[str, Any]:
+    """What only the HTML page has."""
+    design = analysis.design
+    nothing: dict[str, Any] = {"drawings": [], "curves": [], "sheets": []}
+    if analysis.refusals or not any(arm.values for arm in design.arms):
+        return nothing
+    differences = [_differences(analysis.effects, analysis)] if analysis.effects else []
+    arms = [arm for arm in design.arms if arm.runs]
+    return {
+        "drawings": [*differences, _runs(arms, analysis)],
+        "curves": [drawing for name in CURVES if (drawing := _curves(arms, name, analysis))],
+        "sheets": _sheets(analysis.pictures[0]) if analysis.pictures else [],
+    }
+
+
+def _differences(comparisons: Sequence[Comparison], analysis: Analysis) -> Drawing:
+    settings = analysis.settings
+    shown = comparisons[: figures.MAX_ROWS]
+    caption = [
+        f"The bar is the {100 * settings.level:g} % interval of the difference, the diamond its middle, the dots the "
+        "differences seed by seed."
+    ]
+    if len(comparisons) > 1:
+        caption.append("The thin line holds for all comparisons together.")
+    if settings.margin:
+        caption.append(f"The band is the margin of {settings.margin:g}: a difference inside it does not matter.")
+    if len(comparisons) > len(shown):
+        caption.append(f"The first {len(shown)} of {len(comparisons)} are shown.")
+    alt = "Differences: " + "; ".join(measured(c, settings) for c in shown)
+    return Drawing(Markup(figures.differences(shown, settings)), alt, " ".join(caption))
+
+
+def _runs(arms: Sequence[Arm], analysis: Analysis) -> Drawing:
+    settings = analysis.settings
+    shown = arms[: figures.MAX_ROWS]
+    caption = (
+        "Every run is a mark; runs of one seed are joined. The bar is the mean with its "
+        f"{100 * settings.level:g} % interval. Lines that all lean one way speak for a difference."
+    )
+    if len(arms) > len(shown):
+        caption += f" The first {len(shown)} of {len(arms)} variants are shown."
+    values = "; ".join(f"{arm.label} {', '.join(number(value) for value in arm.values.values())}" for arm in shown)
+    return Drawing(Markup(figures.runs(shown, settings.metric, settings.level)), f"The runs: {values}", caption)
+
+
+def _curves(arms: Sequence[Arm], name: str, analysis: Analysis) -> Drawing | None:
+    shown = arms[: figures.MAX_CURVES]
+    svg = figures.curves(shown, name, analysis.target if name == "val/accuracy" else None)
+    if svg is None:
+        return None
+    what = f"{name.replace('train/', 'training ').replace('val/', 'validation ')} by epoch"
+    more = f", the first {len(shown)} of {len(arms)} variants" if len(arms) > len(shown) else ""
+    return Drawing(Markup(svg), f"{what} of {', '.join(arm.label for arm in shown)}", f"{what}{more}")
+
+
+def _sheets(pictures: Pictures) -> list[tuple[str, str]]:
+    """The last Grad-CAM sheet of either arm at the first shared seed: (title, data address)."""
+    found = []
+    for arm in (pictures.arm_a, pictures.arm_b):
+        address = _sheet(arm, pictures.seeds[0])
+        if address is None:
+            return []
+        found.append((f"{arm.label}, seed {pictures.seeds[0]}", address))
+    return found
+
+
+def _sheet(arm: Arm, seed: int) -> str | None:
+    run = next(run for run in arm.runs if run.record.seed == seed)
+    sheets = sorted((run.folder / "gradcam").glob("epoch_*.png"))
+    if not sheets:
+        return None
+    try:
+        with Image.open(sheets[-1]) as image:
+            picture = image.convert("RGB")
+    except (OSError, UnidentifiedImageError):
+        return None
+    picture.thumbnail(SHEET_SIZE)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=70)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
