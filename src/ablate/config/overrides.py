@@ -1,0 +1,165 @@
+"""The words of a command: which of them Hydra can use, and what is wrong with the others.
+
+Hydra stops at the first word that it cannot use. Here the words are tried one by one, group choices first, and those
+that fit are kept, so that everything wrong with a command is said at once.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.config.compose import Composer
+from ablate.config.resolvers import without_hydra
+from ablate.config.schema import OWNED
+from ablate.config.wording import nearest, nearest_key, show
+from ablate.errors import Problem
+
+UNUSABLE = (HydraException, OmegaConfBaseException, ValueError, AssertionError)  # what Hydra raises for a wrong word
+
+
+def parse_words(composer: Composer, words: Iterable[str]) -> tuple[list[Override], list[Problem]]:
+    """The words that can be read and that choose options that exist, and what is wrong with the others."""
+    parsed, problems = [], []
+    for word in words:
+        try:
+            override = composer.parse(word)
+        except UNUSABLE:
+            problems.append(_unreadable(composer, word))
+            continue
+        wrong = list(_wrong_choices(composer, override))
+        problems += wrong
+        if not wrong:
+            parsed.append(override)
+    return parsed, problems
+
+
+def compose_what_fits(composer: Composer, words: Sequence[str]) -> tuple[DictConfig, list[Problem]]:
+    """The config of one run from the words that fit, and what is wrong with the others. No word may sweep."""
+    try:
+        return composer.compose(words), []
+    except UNUSABLE:
+        pass
+    overrides = [composer.parse(word) for word in words]
+    config, kept, problems = composer.compose([]), list[str](), []
+    for override in sorted(overrides, key=lambda each: not composer.options(each.key_or_group)):
+        try:
+            config = composer.compose([*kept, str(override.input_line)])
+        except UNUSABLE as error:
+            problems.append(_unfitting(composer, override, config, error))
+        else:
+            kept.append(str(override.input_line))
+    return config, problems
+
+
+def several_values(override: Override) -> Problem:
+    """A sweep where one run was asked for."""
+    word = _typed(override)
+    allowed = "one value in a single run; with -m, a run for each"
+    fix = f"python train.py -m {word}"
+    if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP:
+        fix += f", or {_key(override)}=[{word.partition('=')[2]}] for a list"
+    return Problem(word, allowed, fix)
+
+
+def _unreadable(composer: Composer, word: str) -> Problem:
+    key, equals, value = word.partition("=")
+    if not equals:
+        meant = f"~{nearest_key(key[1:], keys_of(composer.compose([]))) or 'KEY'}" if key[:1] == "~" else f"{key}=VALUE"
+        return Problem(f"{word!r} is no key=value", "key=value, +key=value or ~key", meant)
+    quoted = "'" + value.replace("'", "\\'") + "'"
+    if not key.strip("+~"):
+        return Problem(f"{word!r} names no key", "key=value", f"KEY{equals}{value}")
+    allowed = "letters, digits and / . _ - : in a plain value; quotes around anything else"
+    return Problem(f"{word!r} cannot be read", allowed, f'"{key}={quoted}"')
+
+
+def _wrong_choices(composer: Composer, override: Override) -> Iterator[Problem]:
+    """Options that a group does not have; a kind of sweep that cannot be enumerated; a group removed."""
+    options, word = composer.options(override.key_or_group), _typed(override)
+    if override.value_type == ValueType.INTERVAL_SWEEP:
+        yield Problem(word, "values to try one by one", f"{_key(override)}=0.1,0.2")
+    if not options or (override.key_or_group == "experiment" and override.is_delete()):
+        return
+    listed = ", ".join(options)
+    if override.is_delete():
+        none = f"{override.key_or_group}=none" if "none" in options else f"leave {word} out"
+        yield Problem(f"{word}: every run has one", f"{override.key_or_group}: {listed}", none)
+        return
+    for value in override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]:
+        if value not in options:
+            meant = nearest(str(value), options) or options[0]
+            fix = f"{_key(override)}={meant}"
+            yield Problem(f"{_key(override)}={show(value)}: no such option", listed, fix)
+
+
+def _unfitting(composer: Composer, override: Override, config: DictConfig, error: Exception) -> Problem:
+    """Why Hydra refuses a word that can be read, on top of a config that it accepts."""
+    word, key = _typed(override), override.key_or_group
+    known = keys_of(config)
+    if override.is_delete():
+        meant = nearest_key(key, known)
+        return Problem(f"{word}: no such key", _keys_around(key, config), f"~{meant}" if meant else f"leave {word} out")
+    if key in OWNED:
+        return Problem(word, f"not a key of a config: {OWNED[key]}", f"leave {key} out")
+    if override.is_add() and key in known:
+        return Problem(f"{word}: the key exists", "+ for a new key, no + for one that exists", word.lstrip("+"))
+    if key in known or override.package is not None or override.is_hydra_override():
+        reason = str(error).partition("\n")[0]
+        return Problem(f"{word}: {reason}", "python train.py --hydra-help", f"leave {word} out")
+    group = key.partition(".")[0]
+    if option := _option_with(composer, group, key):
+        chosen = config.hydra.runtime.choices.get(group)
+        given = f"{word}: no such key in {group}={chosen}"
+        return Problem(given, f"{key} with {group}={option}", f"{group}={option} {word}")
+    meant = nearest_key(key, [*known, *composer.groups()])
+    fix = f"{meant}={word.partition('=')[2]}" if meant else f"leave {word} out"
+    return Problem(f"{word}: no such key", _keys_around(key, config), fix)
+
+
+def _option_with(composer: Composer, group: str, key: str) -> str | None:
+    """The option of a group that has a key which the chosen one lacks."""
+    if "." not in key:
+        return None
+    for option in composer.options(group):
+        if OmegaConf.select(composer.compose([f"{group}={option}"]), key, throw_on_missing=False) is not None:
+            return option
+    return None
+
+
+def keys_of(config: DictConfig) -> list[str]:
+    """Every dotted key of a config, sections too."""
+
+    def walk(value: Any, path: str) -> Iterator[str]:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            yield f"{path}{name}"
+            yield from walk(inner, f"{path}{name}.")
+
+    return list(walk(OmegaConf.to_container(without_hydra(config), resolve=False), ""))
+
+
+def _keys_around(key: str, config: DictConfig) -> str:
+    """The keys of the deepest section of a dotted key that exists."""
+    known, section = keys_of(config), key
+    while section and not any(other.startswith(f"{section}.") for other in known):
+        section = section.rpartition(".")[0]
+    prefix = f"{section}." if section else ""
+    names = [other[len(prefix) :] for other in known if other.startswith(prefix)]
+    here = [name for name in names if "." not in name and not name.startswith("_")]
+    return f"the keys of {section or 'a config'}: {', '.join(sorted(here))}"
+
+
+def _key(override: Override) -> str:
+    return override.get_key_element()
+
+
+def _typed(override: Override) -> str:
+    """The word as it was typed; Hydra's sweeper turns true into True and ~key into ~key=null."""
+    if override.is_delete() and override.value() is None:
+        return _key(override)
+    if override.is_sweep_override() or not isinstance(override.value(), bool):
+        return str(override.input_line)
+    return f"{_key(override)}={show(override.value())}"

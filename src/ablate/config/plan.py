@@ -1,0 +1,162 @@
+"""What a command will do, found out and checked before it does anything: all its runs, and its folder."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config.check import find_problems
+from ablate.config.compose import Composer, resolve
+from ablate.config.effect import effect_problems, repetitions
+from ablate.config.folders import bare_key, holds_a_run, run_folder, unused
+from ablate.config.overrides import compose_what_fits, parse_words, several_values
+from ablate.config.parts import part_problems
+from ablate.config.schema import Config
+from ablate.errors import Problem, UserError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`words`: the overrides to give to Hydra. `folder`: of the run, or of the sweep. `runs`: name -> config."""
+
+    words: tuple[str, ...]
+    folder: Path
+    sweep: bool
+    runs: dict[str, Config]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One run that is not known to be right. `plain` is as complete as its problems allow."""
+
+    name: str  # of its folder in a sweep
+    plain: dict[str, Any]
+    problems: tuple[Problem, ...]
+
+
+def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, already: Sequence[Problem] = ()) -> Plan:
+    """Compose and check all runs of a command. Raises `UserError` with everything that is wrong with it.
+
+    `already`: what has been found wrong with it before.
+    """
+    overrides, problems = parse_words(composer, words)
+    problems = [*already, *problems]
+    settings, _ = compose_what_fits(composer, [_word(each) for each in overrides if not each.is_sweep_override()])
+    sweep = multirun or settings.hydra.mode == RunMode.MULTIRUN
+    if sweep:
+        params, more = parse_words(composer, (f"{key}={value}" for key, value in _sweep_params(settings)))
+        overrides, problems = [*params, *overrides], [*problems, *more]
+    else:
+        problems += [several_values(each) for each in overrides if each.is_sweep_override()]
+        overrides = [each for each in overrides if not each.is_sweep_override()]
+
+    candidates = list(_candidates(composer, overrides, sweep))
+    if not candidates:
+        problems.append(Problem(" ".join(words), "a sweep of at least one run", "python train.py -m seed=0,1,2"))
+    problems += _merge(candidates)
+    if sweep and not problems:
+        problems += repetitions((each.name, each.plain) for each in candidates)
+    configs = {each.name: Config.of(each.plain) for each in candidates if not each.problems}
+    typed = {bare_key(each) for each in overrides}
+    if not problems or any(key.startswith("augmentation") for key in typed):
+        problems += _part_problems(configs.values(), settings)
+    UserError.raise_all(problems)
+
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    folder = _folder(Path(str(OmegaConf.select(settings, key))), list(configs) if sweep else [], key, typed)
+    factors = [f"factors=[{','.join(_factors(overrides))}]"] if sweep else []
+    return Plan((*words, *factors, f"{key}={_quoted(str(folder))}"), folder, sweep, configs)
+
+
+def compose(conf: Path, words: Sequence[str] = ()) -> Config:
+    """The checked config of one run, for a notebook: `compose(Path("conf"), ["data=cifar10", "optimizer.lr=0.2"])`.
+
+    Raises `UserError` with everything that is wrong with the words, and for words that make several runs.
+    """
+    planned = plan(Composer(conf), words)
+    if planned.sweep:
+        raise UserError.of(" ".join(words), "words for a single run", f"python train.py {' '.join(words)}")
+    (config,) = planned.runs.values()
+    return config
+
+
+def _candidates(composer: Composer, overrides: Sequence[Override], sweep: bool) -> Iterator[Candidate]:
+    """Every run of a command, as Hydra's sweeper enumerates them. Runs that differ in the seed are composed once."""
+    hydra_words = [_word(each) for each in overrides if each.is_hydra_override()]
+    own = [each for each in overrides if not each.is_hydra_override() and not each.is_interval_sweep()]
+    factors, typed = _factors(own), {bare_key(each) for each in own}
+    composed: dict[tuple[str, ...], tuple[DictConfig, list[Problem]]] = {}
+    for words in BasicSweeper.split_arguments(own, None)[0]:
+        rest = tuple(word for word in words if not word.startswith("seed="))
+        if rest not in composed:
+            composed[rest] = compose_what_fits(composer, [*hydra_words, *rest])
+        config, problems = composed[rest]
+        for word in (word for word in words if word.startswith("seed=")):
+            OmegaConf.update(config, "seed", composer.parse(word).value())
+        if sweep:
+            OmegaConf.update(config, "factors", factors)
+        resolved = resolve(config)
+        plain = resolved.plain
+        found = [*problems, *resolved.problems, *find_problems(plain, resolved.links)]
+        found += effect_problems(plain, typed, sweep=sweep)
+        yield Candidate(run_folder(factors, plain.get("seed"), words), plain, tuple(found))
+
+
+def _merge(candidates: Sequence[Candidate]) -> Iterator[Problem]:
+    """The problems of all runs, each once; one that only some runs have says which."""
+    where: dict[Problem, list[str]] = {}
+    for candidate in candidates:
+        for problem in dict.fromkeys(candidate.problems):
+            where.setdefault(problem, []).append(candidate.name)
+    for problem, names in where.items():
+        if len(names) == len(candidates):
+            yield problem
+        else:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield Problem(f"{problem.given} (in {names[0]}{more})", problem.allowed, problem.fix)
+
+
+def _part_problems(configs: Iterable[Config], settings: DictConfig) -> Iterator[Problem]:
+    """Built once for all runs that agree on what is built."""
+    here = not str(settings.hydra.runtime.choices.get("hydra/launcher")).startswith("submitit")
+    seen: list[Any] = []
+    for config in configs:
+        parts = (config.augmentation, config.data.image_size, config.trainer.accelerator, config.trainer.devices)
+        if parts not in seen:
+            seen.append(parts)
+            yield from part_problems(config, here=here)
+
+
+def _folder(planned: Path, names: Sequence[str], key: str, typed: Collection[str]) -> Path:
+    """Where a run, or a sweep with runs of these names, goes: nowhere where a run is."""
+    if key not in typed:
+        return unused(planned)
+    taken = [path for path in [planned / name for name in names] or [planned] if holds_a_run(path)]
+    if taken and "LOCAL_RANK" not in os.environ:  # set in the further processes of a run
+        raise UserError.of(f"{key}={planned}: {taken[0]} holds a run", "a new folder", f"{key}={unused(planned)}")
+    return planned
+
+
+def _factors(overrides: Iterable[Override]) -> list[str]:
+    """The keys that a sweep varies, without the seed."""
+    last = {bare_key(each): each for each in overrides}
+    return [key for key, override in last.items() if override.is_sweep_override() and key != "seed"]
+
+
+def _sweep_params(settings: DictConfig) -> list[tuple[str, Any]]:
+    params = OmegaConf.select(settings, "hydra.sweeper.params")
+    return list(params.items()) if params is not None else []
+
+
+def _word(override: Override) -> str:
+    return str(override.input_line)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"

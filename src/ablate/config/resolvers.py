@@ -1,0 +1,24 @@
+"""What `conf/config.yaml` can ask for: `${ablate.config_hash:}` and `${ablate.run_folder:FACTORS,SEED,OVERRIDES}`."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config.folders import run_folder
+from ablate.record import config_hash
+
+
+def register_resolvers() -> None:
+    """Once in every process that resolves a config."""
+    OmegaConf.register_new_resolver("ablate.config_hash", _config_hash, replace=True)
+    OmegaConf.register_new_resolver("ablate.run_folder", run_folder, replace=True)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A copy of a composed config without its `hydra` node."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _config_hash(*, _root_: DictConfig) -> str:
+    """The first six digits of the config's hash."""
+    plain = OmegaConf.to_container(without_hydra(_root_), resolve=True)
+    assert isinstance(plain, dict)
+    return config_hash({str(key): value for key, value in plain.items()})[:6]

@@ -1,0 +1,116 @@
+"""What a command has done, on the terminal: the table of a sweep, the summary of a run. Reads records only."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from ablate.record import FILE_NAME, RunRecord
+
+MIN_WIDTH = 140  # where nobody looks at a terminal of some width: a log, a pipe
+
+
+def show_sweep(folder: Path, names: Sequence[str], console: Console | None = None) -> None:
+    """A row for each planned run, in this order, and how to open the dashboards."""
+    console = console or _console()
+    records = {name: _read(folder / name) for name in names}
+    metric = next((_metric(record) for record in records.values() if record), "test/accuracy")
+    table = Table("variant", "seed", *_right(metric.replace("/", " "), "time"), "folder", box=None, pad_edge=False)
+    for name, record in records.items():
+        if record is None:
+            table.add_row("", "", "[yellow]not run[/]", "", escape(name))
+        else:
+            outcome = _outcome(record, metric)
+            table.add_row(_variant(record), str(record.seed), outcome, _time(record), escape(name))
+    console.print(table)
+    _show_way_in(folder, console)
+
+
+def show_run(folder: Path, console: Console | None = None) -> None:
+    """One line of what came out, where it lies, and how to open the dashboards."""
+    console = console or _console()
+    record = _read(folder)
+    if record is not None:
+        metric = _metric(record)
+        epochs = f"{record.epochs} epoch{'s' if record.epochs != 1 else ''}"
+        console.print(
+            f"{metric.replace('/', ' ')} {_outcome(record, metric)}, {epochs}, {_time(record)}", soft_wrap=True
+        )
+    _show_way_in(folder, console)
+
+
+def exit_code(folders: Sequence[Path]) -> int:
+    """0: all done; 130: one was interrupted; 1: one failed, or died before its record said how it ended."""
+    records = [_read(folder) for folder in folders]
+    if any(record is not None and record.status == "interrupted" for record in records):
+        return 130
+    return int(any(record is None or record.status != "done" for record in records))
+
+
+def _outcome(record: RunRecord, metric: str) -> str:
+    if record.status != "done":
+        return (
+            f"[red]{record.status if record.status != 'running' else 'died'}[/] {escape(record.error or '')}".rstrip()
+        )
+    value = record.metrics.get(metric)
+    if value is None:
+        return "[yellow]not measured[/]"
+    return f"{100 * value:.2f} %" if metric.endswith("/accuracy") else f"{value:.4f}"
+
+
+def _variant(record: RunRecord) -> str:
+    last = [key.rpartition(".")[2] for key in record.variant]
+    names = [short if last.count(short) == 1 else key for key, short in zip(record.variant, last, strict=True)]
+    return escape(", ".join(f"{name} {value}" for name, value in zip(names, record.variant.values(), strict=True)))
+
+
+def _time(record: RunRecord) -> str:
+    seconds = record.seconds.get("total", 0)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = int(seconds // 60) % 60, int(seconds // 3600)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02.0f} s"
+
+
+def _metric(record: RunRecord) -> str:
+    report = record.config.get("report")
+    return str(report["metric"]) if isinstance(report, dict) and "metric" in report else "test/accuracy"
+
+
+def _show_way_in(folder: Path, console: Console) -> None:
+    here = Path(os.path.relpath(folder))
+    shown = folder if here.parts[:1] == ("..",) else here
+    console.print(f"\nfolder:     {shown}", soft_wrap=True, highlight=False, markup=False)
+    if any(folder.rglob("events.out.tfevents.*")):
+        command = f"{_python()} -m ablate board {shlex.quote(str(shown))}"
+        console.print(f"dashboards: {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _python() -> str:
+    """What to type for this interpreter: it may not be the first on the path."""
+    found = shutil.which("python")
+    if found and Path(found).absolute() == Path(sys.executable).absolute():
+        return "python"
+    here = os.path.relpath(sys.executable)
+    return shlex.quote(sys.executable if here.startswith("..") else here)
+
+
+def _read(folder: Path) -> RunRecord | None:
+    return RunRecord.read(folder) if (folder / FILE_NAME).is_file() else None
+
+
+def _right(*headers: str) -> list[Column]:
+    return [Column(header, justify="right") for header in headers]
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, MIN_WIDTH)
+    return console
