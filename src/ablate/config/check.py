@@ -1,7 +1,7 @@
 """A resolved mapping in, a checked `Config` out, or everything that is wrong with it. Imports torch for a `_target_`
 that `nodes.py` does not list, and else not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -26,17 +26,20 @@ def check(plain: Mapping[str, Any]) -> Config:
     return Config.of(plain)
 
 
-def find_problems(plain: Mapping[str, Any], links: Mapping[str, str] = NO_LINKS) -> list[Problem]:
+def find_problems(
+    plain: Mapping[str, Any], links: Mapping[str, str] = NO_LINKS, typed: Collection[str] = ()
+) -> list[Problem]:
     """Types and ranges, then targets and their arguments, then keys against keys as far as those are right.
 
-    `links`: keys that only repeat another key, which is then the one to complain of.
+    `links`: keys that only repeat another key, which is then the one to complain of. `typed`: keys from the command
+    line, as against those from files.
     """
     allow = plain.get("allow_targets")
     allow = [name for name in allow if isinstance(name, str)] if isinstance(allow, list) else []
     found: list[Found] = [
-        *section_problems(Config, plain),
+        *section_problems(Config, plain, typed=typed),
         *(("allow_targets", problem) for problem in unusable_packages(allow)),
-        *(each for path, node in nodes(plain) for each in _node_problems(path, node, allow)),
+        *(each for path, node in nodes(plain) for each in _node_problems(path, node, allow, typed)),
         *((path, _no_target(path)) for path, value in _slots(plain) if _lacks_target(value)),
         *(("", problem) for problem in interpolations(plain, "")),
     ]
@@ -57,12 +60,12 @@ def _follow(found: list[Found], links: Mapping[str, str]) -> Iterator[Found]:
             yield real, Problem(*(text.replace(path, real) for text in (problem.given, problem.allowed, problem.fix)))
 
 
-def _node_problems(path: str, node: Mapping[str, Any], allow: list[str]) -> Iterator[Found]:
+def _node_problems(path: str, node: Mapping[str, Any], allow: list[str], typed: Collection[str]) -> Iterator[Found]:
     target, slot = node["_target_"], _slot_of(path)
     if problem := unlisted(target, allow, f"{path}._target_"):
         yield f"{path}._target_", problem
     elif slot in KNOWN and target in KNOWN[slot]:
-        yield from section_problems(KNOWN[slot][target], node, path)
+        yield from section_problems(KNOWN[slot][target], node, path, typed)
     elif slot and (other := next((place for place, known in KNOWN.items() if target in known), None)):
         allowed = f"one of {', '.join(KNOWN.get(slot, {}))}, or a class of your own"
         fix = f"leave {path}._target_ as it was"

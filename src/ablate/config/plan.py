@@ -103,7 +103,7 @@ def _candidates(composer: Composer, overrides: Sequence[Override], sweep: bool) 
             OmegaConf.update(config, "factors", factors)
         resolved = resolve(config)
         plain = resolved.plain
-        found = [*problems, *resolved.problems, *find_problems(plain, resolved.links)]
+        found = [*problems, *resolved.problems, *find_problems(plain, resolved.links, typed)]
         found += effect_problems(plain, typed, sweep=sweep)
         yield Candidate(run_folder(factors, plain.get("seed"), words), plain, tuple(found))
 

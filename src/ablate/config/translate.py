@@ -13,26 +13,30 @@ from ablate.errors import Problem
 
 
 def section_problems(
-    section: type[BaseModel], value: Mapping[str, Any], path: str = ""
+    section: type[BaseModel], value: Mapping[str, Any], path: str = "", typed: Collection[str] = ()
 ) -> Iterator[tuple[str, Problem]]:
-    """(config path, what is wrong there) for every value of a section, found at `path`, that does not fit."""
+    """(config path, what is wrong there) for every value of a section, found at `path`, that does not fit.
+
+    `typed`: keys from the command line, which can be left out; others can be removed.
+    """
     try:
         section.model_validate(value)
     except ValidationError as errors:
         for error in errors.errors(include_url=False):
-            yield _translate(section, error, path)
+            yield _translate(section, error, path, typed)
 
 
-def unknown_key(path: str, value: Any, known: Collection[str]) -> Problem:
+def unknown_key(path: str, value: Any, known: Collection[str], *, typed: bool) -> Problem:
     """A key that its section, with the keys `known`, does not have."""
     section, _, name = path.rpartition(".")
+    without = f"leave {path} out" if typed else f"~{path}"
     if path in OWNED:
-        return Problem(f"{path}={show(value)}", f"not a key of a config: {OWNED[path]}", f"leave {path} out")
+        return Problem(f"{path}={show(value)}", f"not a key of a config: {OWNED[path]}", without)
     names = ", ".join(sorted(other for other in known if not other.startswith("_")))
     allowed = f"the keys of {section or 'a config'}: {names or 'none'}"
     meant = nearest(name, known)
     right = f"{section}.{meant}" if section else meant
-    fix = f"{right}={show(value)}" if meant else f"leave {path} out"
+    fix = f"{right}={show(value)}" if meant else without
     return Problem(f"{path}={show(value)}: no such key", allowed, fix)
 
 
@@ -46,12 +50,12 @@ def words_at(path: str) -> tuple[str, str]:
     return _words(path, field) if field else ("a value", f"{path}=VALUE")
 
 
-def _translate(section: type[BaseModel], error: ErrorDetails, path: str) -> tuple[str, Problem]:
+def _translate(section: type[BaseModel], error: ErrorDetails, path: str, typed: Collection[str]) -> tuple[str, Problem]:
     where, field, inside = _locate(section, error["loc"])
     full = ".".join(part for part in (path, *where) if part)
     value = error["input"]
     if error["type"] == "extra_forbidden":
-        return full, unknown_key(full, value, _names(inside))
+        return full, unknown_key(full, value, _names(inside), typed=full in typed)
     allowed, fix = _words(full, field)
     if error["type"] == "missing":
         return full, Problem(f"{full} is not set", allowed, fix)
