@@ -128,10 +128,7 @@ def _unusable(path: str, transform: Any, *, may_vary: bool) -> Iterator[Problem]
         for inner in transform.transforms:
             yield from _unusable(path, inner, may_vary=may_vary)
     elif not isinstance(transform, A.BasicTransform):
-        target = f"{path}._target_=albumentations.HorizontalFlip"
-        yield Problem(
-            f"{path} is {transform!r}", "an Albumentations transform", f"{target}, or ~{path} to leave it out"
-        )
+        yield Problem(f"{path} is {transform!r}", "an Albumentations transform", f"~{path}")
     else:
         name, needs = type(transform).__name__, set(transform.targets_as_params) - {"image"}
         for argument in transform.invalid_args:

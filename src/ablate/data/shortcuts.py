@@ -32,14 +32,14 @@ def plain(transform: Any, picture: Pixels) -> Pixels:
 
 
 def _pad(transform: Any, picture: Pixels) -> Pixels:
+    return _bordered(transform, picture, *[transform.padding] * 4) if transform.should_apply() else picture
+
+
+def _pad_if_needed(transform: Any, picture: Pixels) -> Pixels:
     if not transform.should_apply():
         return picture
-    top, bottom = _margins(picture.shape[0], transform.min_height)
-    left, right = _margins(picture.shape[1], transform.min_width)
-    colour = _colour(transform.fill)
-    return cv2.copyMakeBorder(  # type: ignore[return-value]  # uint8 in, uint8 out
-        picture, top, bottom, left, right, borderType=transform.border_mode, value=colour
-    )
+    height, width = picture.shape[:2]
+    return _bordered(transform, picture, *_margins(height, transform.min_height), *_margins(width, transform.min_width))
 
 
 def _crop(transform: Any, picture: Pixels) -> Pixels:
@@ -94,6 +94,13 @@ def _cut_out(transform: Any, picture: Pixels) -> Pixels:
     return picture
 
 
+def _bordered(transform: Any, picture: Pixels, top: int, bottom: int, left: int, right: int) -> Pixels:
+    colour = _colour(transform.fill)
+    return cv2.copyMakeBorder(  # type: ignore[return-value]  # uint8 in, uint8 out
+        picture, top, bottom, left, right, borderType=transform.border_mode, value=colour
+    )
+
+
 def _margins(size: int, wanted: int) -> tuple[int, int]:
     before = max(0, wanted - size) // 2
     return before, max(0, wanted - size) - before
@@ -109,7 +116,8 @@ def _has_constant_holes(transform: Any) -> bool:
 
 
 _SHORTCUTS: dict[str, tuple[Step, Callable[[Any], bool]]] = {  # by class name: this file need not import them
-    "PadIfNeeded": (_pad, lambda t: t.position == "center" and None not in (t.min_height, t.min_width)),
+    "Pad": (_pad, lambda t: isinstance(t.padding, int)),
+    "PadIfNeeded": (_pad_if_needed, lambda t: t.position == "center" and None not in (t.min_height, t.min_width)),
     "RandomCrop": (_crop, lambda t: not t.pad_if_needed),
     "HorizontalFlip": (_flip, lambda t: True),
     "Rotate": (_rotate, lambda t: not t.crop_border),
