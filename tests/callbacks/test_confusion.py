@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ablate.callbacks.calibration import Calibration, expected_calibration_error, reliability
 from ablate.callbacks.confusion import Confusion, matrix, per_class
-from ablate.callbacks.publish import rendered
+from ablate.explain.canvas import rendered
 
 COUNTS = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
 CLASSES = ["ant", "bee", "never seen"]

@@ -14,7 +14,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from ablate.board import writer
 from ablate.callbacks.answers import Answers
-from ablate.callbacks.publish import rendered, slug, to_board, to_folder
+from ablate.callbacks.publish import slug, to_board, to_folder
+from ablate.explain.canvas import rendered
 
 NUM_BINS = 15
 Probabilities = npt.NDArray[np.float32]

@@ -10,11 +10,11 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import rank_zero_only
 from sklearn.metrics import confusion_matrix
-from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+from statsmodels.stats.proportion import proportion_confint
 
 from ablate.callbacks.answers import Answers
-from ablate.callbacks.publish import rendered, to_board, to_folder
-from ablate.explain.canvas import PAPER, beside, framed
+from ablate.callbacks.publish import to_board, to_folder
+from ablate.explain.canvas import PAPER, beside, framed, rendered
 
 Counts = npt.NDArray[np.int64]
 

@@ -14,14 +14,13 @@ from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
 from ablate.explain.maps import completeness
-from ablate.explain.methods import layer_names, layer_problems, method_problems
+from ablate.explain.methods import ADDING_UP, layer_names, layer_problems, method_problems
 from ablate.explain.panel import panel, sheet
 from ablate.explain.shown import shared_scale, show
 
 log = logging.getLogger(__name__)
 
 KEY = "callbacks.gradcam."
-ADDING_UP = ("gradcam", "hirescam")  # methods whose map at the last block adds up to the logit
 
 
 class GradCam(pl.Callback):

@@ -71,4 +71,5 @@ def _after_normalisation(pl_module: Any, pixels: Pixels) -> str:
     some = np.ascontiguousarray(pixels[:: max(1, len(pixels) // 1000)])
     with torch.no_grad():
         images = pl_module.normalize(torch.from_numpy(some).to(pl_module.device))
-    return f"pixels after normalising: mean {float(images.mean()):.2f}, standard deviation {float(images.std()):.2f}"
+    mean, std = round(float(images.mean()), 2) + 0.0, float(images.std())  # + 0.0: no "-0.00"
+    return f"pixels after normalising: mean {mean:.2f}, standard deviation {std:.2f}"

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ablate.board import writer
@@ -28,13 +26,6 @@ def to_folder(trainer: pl.Trainer, name: str, image: Image.Image) -> None:
     content = io.BytesIO()
     image.save(content, format="PNG")
     write_atomically(path, content.getvalue())
-
-
-def rendered(figure: Figure) -> Image.Image:
-    """A matplotlib figure as a picture, without pyplot: its figures would outlive the run."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def slug(name: str) -> str:

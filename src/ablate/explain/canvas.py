@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
@@ -65,6 +67,18 @@ def picture(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
 
 
+def paragraph(width: int, text: str, colour: str = INK, bold: bool = False, size: int = 12) -> Image.Image:
+    """Text in as many lines as it needs, broken between words."""
+    face, lines = font(size, bold), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if face.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return below([line(width, Span(each, colour, bold), size=size) for each in lines], gap=0)
+
+
 def space(width: int, height: int) -> Image.Image:
     return Image.new("RGB", (width, height), PAPER)
 
@@ -102,3 +116,10 @@ def framed(image: Image.Image, margin: int = GAP) -> Image.Image:
     frame = space(image.width + 2 * margin, image.height + 2 * margin)
     frame.paste(image, (margin, margin))
     return frame
+
+
+def rendered(figure: Figure) -> Image.Image:
+    """A matplotlib figure as a picture, without pyplot: its figures outlive what they are drawn for."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -22,6 +22,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "randomcam": "RandomCAM",  # random channel weights: the baseline that a method has to beat
     }
 )
+ADDING_UP = ("gradcam", "hirescam")  # at the last block their cells add up to the logit
 SLOW = frozenset({"scorecam", "ablationcam"})  # a forward pass for every channel of every picture: seconds a picture
 
 
