@@ -141,13 +141,22 @@ def _settings(runs: Sequence[Run], options: Options) -> tuple[Settings, float, l
 
 
 def _progress(collection: Collection, design: Design) -> list[str]:
+    """How many runs count, and what became of the others."""
     num_used = sum(len(arm.runs) for arm in design.arms)
-    running = sum(run.record.status == "running" for run in collection.runs)
-    if collection.num_planned and num_used < collection.num_planned:
-        return [f"{num_used} of {collection.num_planned} planned runs count so far: this is not the final verdict."]
-    if running:
-        return [f"{running} run{'s are' if running > 1 else ' is'} not finished: this is not the final verdict."]
-    return []
+    num_planned = max(len(collection.runs), collection.num_planned or 0)
+    rest = Counter(_fate(run, why) for run, why in design.unused.items())
+    rest["not started"] = num_planned - len(collection.runs)
+    if num_used == num_planned:
+        return []
+    fates = ", ".join(f"{count} {fate}" for fate, count in rest.items() if count)
+    final = "" if not rest["running"] + rest["not started"] else " The verdict is not final."
+    return [f"{num_used} of {num_planned} runs count: {fates}.{final}"]
+
+
+def _fate(run: Run, why: str) -> str:
+    if run.record.status != "done":
+        return run.record.status
+    return "repeated" if why.startswith("same variant") else "without a result"
 
 
 def _refused(folders: Sequence[Path], design: Design, refusals: Sequence[guard.Refusal]) -> list[str]:

@@ -112,7 +112,7 @@ def find_arms(runs: Sequence[Run], metric: Metric, factor: str | None, baseline:
             each,
             _label(keys, each),
             tuple(by_levels[each]),
-            {run.record.seed: metric.scale * (run.metric(metric.name) or 0.0) for run in by_levels[each]},
+            {run.record.seed: metric.scale * run.record.metrics[metric.name] for run in by_levels[each]},
         )
         for each in product(*levels.values())
         if each in by_levels

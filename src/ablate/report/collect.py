@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from ablate.errors import UserError
 from ablate.record import SCHEMA, RunRecord, find_runs
 
-_SHAPES: Mapping[str, type | tuple[type, ...]] = {  # what a report relies on; a record may come from another hand
-    "name": str,
-    "seed": int,
-    "status": str,
-    "schema": int,
-    "epochs": int,
-    **dict.fromkeys(
-        ("variant", "config", "metrics", "checkpoint", "seconds", "versions", "device", "git", "artifacts"), dict
-    ),
+_SHAPES: Mapping[str, tuple[type, ...]] = {  # what a report relies on; a record may come from another hand
+    **dict.fromkeys(("name", "status"), (str,)),
+    **dict.fromkeys(("seed", "schema", "epochs"), (int,)),
+    **dict.fromkeys(("variant", "config", "metrics", "checkpoint", "seconds", "versions", "device", "git"), (dict,)),
+    **dict.fromkeys(("images_per_second", "peak_memory", "num_parameters"), (int, float, type(None))),
+    **dict.fromkeys(("initial_weights_hash", "data_checksum", "error", "finished"), (str, type(None))),
 }
 
 

@@ -7,12 +7,13 @@ intervals over seeds are t intervals throughout.
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
@@ -118,21 +119,23 @@ def mean_interval(values: Floats, level: float) -> tuple[float, float] | None:
 
 def detectable(sd: float, n: int, *, paired: bool, level: float) -> float:
     """The difference that a t test over n seeds (an arm) finds with 80 % power. `sd`: of differences, or of an arm."""
-    power = TTestPower() if paired else TTestIndPower()
-    size = {"nobs": n} if paired else {"nobs1": n, "ratio": 1.0}
-    return sd * float(power.solve_power(alpha=1 - level, power=POWER, **size))
+    high = 1.0
+    while _power(high, n, paired, level) < POWER:
+        high *= 2
+    return sd * float(brentq(lambda effect: _power(effect, n, paired, level) - POWER, 0, high))
 
 
 def seeds_needed(sd: float, difference: float, *, paired: bool, level: float) -> int | None:
     """The fewest seeds (an arm) whose t test finds `difference` with 80 % power; None for more than `MAX_SEEDS`."""
-    power: Callable[..., float] = (TTestPower() if paired else TTestIndPower()).power
+    seeds = range(2, MAX_SEEDS + 1)
+    place = bisect.bisect_left(seeds, POWER, key=lambda n: _power(difference / sd, n, paired, level))
+    return seeds[place] if place < len(seeds) else None
 
-    def power_with(n: int) -> float:
-        value = float(power(difference / sd, n, 1 - level))
-        return 1.0 if math.isnan(value) else value  # the noncentral t gives up where the power is nearly 1
 
-    found = bisect.bisect_left(range(2, MAX_SEEDS + 1), POWER, key=power_with) + 2
-    return found if found <= MAX_SEEDS else None
+def _power(effect: float, n: int, paired: bool, level: float) -> float:
+    """Chance to find a difference of `effect` standard deviations."""
+    power = float((TTestPower() if paired else TTestIndPower()).power(effect, n, 1 - level))
+    return 1.0 if math.isnan(power) else power  # the noncentral t gives up where the power is nearly 1
 
 
 def sd_interval(sd: float, df: int, level: float) -> tuple[float, float]:
