@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ablate.data.source import Pixels
 
@@ -56,12 +56,18 @@ def _attempt(paths: Sequence[str], handle: Callable[[int], None]) -> list[Unread
             try:
                 handle(number)
             except Exception as error:  # decoders raise all sorts on damaged files
-                failures.append(Unreadable(paths[number], f"{error}".replace(repr(paths[number]), "file")))
+                failures.append(Unreadable(paths[number], _reason(error)))
         return failures
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return [failure for found in pool.map(attempt, range(0, len(paths), CHUNK)) for failure in found]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -53,36 +53,46 @@ class ImageFolder:
     @cached_property
     def _files(self) -> dict[str, dict[str, list[str]]]:
         """split -> class -> paths, all sorted by name."""
+        try:
+            return self._list()
+        except OSError as cause:
+            given = f"data.root={self.root}: {cause}"
+            raise UserError.of(given, "folders that can be read", f"chmod -R u+rX {self.root}") from cause
+
+    def _list(self) -> dict[str, dict[str, list[str]]]:
         if missing := [name for name in ("", *SPLITS) if not (self.root / name).is_dir()]:
             raise UserError.of(
                 f"data.root={self.root}: there is no folder {self.root / missing[0]}",
                 "a folder with train/<class>/* and test/<class>/*",
                 "data.root=DIR, or mkdir -p DIR/train/cat DIR/test/cat, and so on for each class",
             )
-        links: list[str] = []
-        folders: list[str] = []
-        files: dict[str, dict[str, list[str]]] = {}
+        links: list[str] = []  # out of the root
+        folders: list[str] = []  # inside class folders
+        files: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
         for split in SPLITS:
-            classes = {entry.name: entry for entry in self._visible(self.root / split, links) if entry.is_dir()}
-            files[split] = {}
-            for name, entry in classes.items():
-                inside = self._visible(entry, links)
-                folders += [item.path for item in inside if item.is_dir()]
-                files[split][name] = [item.path for item in inside if not item.is_dir()]
+            if self._leads_out(self.root / split):
+                links.append(split)
+                continue
+            for of_class in self._visible(self.root / split, links):
+                if of_class.is_dir():
+                    inside = self._visible(of_class, links)
+                    folders += [self._within(entry.path) for entry in inside if entry.is_dir()]
+                    files[split][of_class.name] = [entry.path for entry in inside if not entry.is_dir()]
         UserError.raise_all(self._layout_problems(files, links, folders))
         return files
 
     def _visible(self, folder: Path | os.DirEntry[str], links: list[str]) -> list[os.DirEntry[str]]:
-        """What is in a folder, by name; links that lead out of the root are added to `links` instead."""
-        inside = []
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._real_root):
-                links.append(entry.path)
-            else:
-                inside.append(entry)
-        return inside
+        """What is in a folder, by name; links that lead out of the root go to `links` instead."""
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        links += [self._within(entry.path) for entry in entries if self._leads_out(entry)]
+        return [entry for entry in entries if not self._leads_out(entry)]
+
+    def _leads_out(self, entry: Path | os.DirEntry[str]) -> bool:
+        return entry.is_symlink() and not Path(entry).resolve().is_relative_to(self._real_root)
+
+    def _within(self, path: str) -> str:
+        return os.path.relpath(path, self.root)
 
     @cached_property
     def _real_root(self) -> Path:
@@ -97,11 +107,12 @@ class ImageFolder:
                 "links within data.root",
                 f"cp -rL {self.root} COPY, then data.root=COPY",
             )
+            return  # what they lead to would be missed below
         if folders:
             yield self._problem(
                 f"{len(folders)} folders inside class folders: {_named(folders)}",
                 "pictures directly in train/<class> and test/<class>",
-                f"find {folders[0]} -type f -exec mv -t {Path(folders[0]).parent} {{}} +",
+                f"find {self.root / folders[0]} -type f -exec mv -t {(self.root / folders[0]).parent} {{}} +",
             )
         if len(files["train"]) < 2:
             yield self._problem(
@@ -115,7 +126,7 @@ class ImageFolder:
                     f"mkdir {self.root / other / only[0]}, with pictures for {other} in it",
                 )
         empty = [f"{split}/{name}" for split in SPLITS for name, paths in files[split].items() if not paths]
-        if empty and not links and not folders:
+        if empty and not folders:
             yield self._problem(
                 f"{len(empty)} class folders are empty: {_named(empty)}",
                 "one picture or more in each",
@@ -124,7 +135,7 @@ class ImageFolder:
 
     def _no_pictures(self, split: str, unreadable: list[Unreadable]) -> Iterator[Problem]:
         if unreadable:
-            listed = _named([f"{os.path.relpath(path, self.root)} ({reason})" for path, reason in unreadable])
+            listed = _named([f"{self._within(path)} ({reason})" for path, reason in unreadable])
             yield self._problem(
                 f"{len(unreadable)} files in {split} cannot be read as pictures: {listed}",
                 "whole pictures in a format that Pillow reads, of at most 89 million pixels",

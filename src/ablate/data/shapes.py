@@ -73,7 +73,7 @@ def _draw_one(label: int, image_size: int, draw: np.random.Generator) -> tuple[P
     for _ in range(6):
         _add_decoy(picture, draw)
     picture[box] = kept
-    picture[box][_shape(label, side)] = _dark_or_light(draw)
+    picture[box][shape_mask(label, side)] = _dark_or_light(draw)
     noisy = picture + draw.normal(0, 8, picture.shape)
     return noisy.clip(0, 255).astype(np.uint8), (x, y, x + side, y + side)
 
@@ -99,7 +99,7 @@ def _dark_or_light(draw: np.random.Generator) -> NDArray[np.float64]:
     return draw.uniform(low, high, size=3)
 
 
-def _shape(label: int, side: int) -> Mask:
+def shape_mask(label: int, side: int) -> Mask:
     """(side, side), touching all four sides of its box."""
     y, x = np.mgrid[:side, :side] * 2 - (side - 1)  # twice the distance from the middle, so whole numbers
     if label == 0:

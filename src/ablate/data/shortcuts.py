@@ -65,8 +65,6 @@ def _rotate(transform: Any, picture: Pixels) -> Pixels:
     cos, sin = np.cos(radians), np.sin(radians)
     # One real product of matrices, not its closed form: the last bit depends on the order of the sum.
     matrix = np.array(((cos, sin, x), (-sin, cos, y), (0, 0, 1))) @ np.array(((1, 0, -x), (0, 1, -y), (0, 0, 1)))
-    if abs(sin) < 1e-6 and np.allclose(matrix, np.eye(3)):
-        return picture
     return cv2.warpAffine(  # type: ignore[return-value]
         picture,
         matrix[:2],
