@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from ablate.config.compose import compose
+from ablate.config.plan import compose
 from ablate.config.targets import instantiate
 from ablate.data.augment import Augmentation
 from ablate.data.datamodule import ClassificationData

@@ -40,6 +40,11 @@ class Board(TensorBoardLogger):
         self.experiment.flush()
 
     @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Flushes. Lightning calls it after the fit and after the test; the run ends with `end_session`."""
+        self.experiment.flush()
+
+    @rank_zero_only
     def start_session(self, hparams: Mapping[str, Any], group: str, config: Mapping[str, Any]) -> None:
         """Tell the HParams page that a run has started.
 

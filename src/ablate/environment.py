@@ -32,6 +32,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    found["torch"] = torch.__version__  # names the build too: 2.15.0+cu132
     return found
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import random
 import signal
 import time
 import traceback
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import yaml
@@ -24,6 +22,7 @@ from torch import nn
 
 from ablate import checkpoint, environment
 from ablate.board import Board
+from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput, peak_memory
 from ablate.config.schema import Config
@@ -118,7 +117,12 @@ def build(config: Config, folder: Path, record: RunRecord) -> Parts:
     trainer = pl.Trainer(
         default_root_dir=folder,
         logger=list(loggers.values()),
-        callbacks=[*callbacks.values(), keeper, checkpoint.best_and_last(folder / "checkpoints")],
+        callbacks=[
+            RandomStreams(config.seed),
+            *callbacks.values(),
+            keeper,
+            checkpoint.best_and_last(folder / "checkpoints"),
+        ],
         plugins=[checkpoint.AtomicCheckpointIO()],
         use_distributed_sampler=False,  # the loader's own sampler shards by rank
         enable_model_summary=False,
@@ -186,10 +190,6 @@ def _make_data(config: Config, *, use_gpu: bool) -> ClassificationData:
 def _make_classifier(config: Config, data: ClassificationData) -> Classifier:
     torch.manual_seed(integer(config.seed, Stream.WEIGHTS))
     net = instantiate(config.model, config.allow_targets, num_classes=data.num_classes)
-    # From here on the global generators are for what draws during training, such as dropout.
-    torch.manual_seed(integer(config.seed, Stream.GLOBAL))
-    np.random.seed(integer(config.seed, Stream.GLOBAL, 1) % 2**32)
-    random.seed(integer(config.seed, Stream.GLOBAL, 2))
     return Classifier(net, mean=data.augmentation.mean, std=data.augmentation.std, **_learning(config))
 
 

@@ -1,5 +1,8 @@
 """The networks' published sizes and shapes."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torchvision
@@ -56,3 +59,24 @@ def test_ghost_and_plain_networks_load_each_other():
 def test_an_unknown_depth_is_named():
     with pytest.raises(ValueError, match="depth=19: must be one of 18, 34, 50, 101, 152"):
         resnet(19, num_classes=10)
+
+
+def test_the_shortcut_is_a_strided_convolution():
+    shortcut = resnet(18, num_classes=10, width=16).layer2[0].shortcut
+    shortcut.norm = nn.Identity()
+    x = torch.randn(2, 16, 8, 8)
+    torch.testing.assert_close(shortcut(x), nn.functional.conv2d(x, shortcut.conv.weight, stride=2))
+
+
+def test_a_narrow_network_survives_a_ragged_batch_in_channels_last():
+    # A strided 1 x 1 convolution of few channels corrupts the heap there: it would kill the process.
+    program = """
+import torch
+from ablate.model.resnet import resnet
+net = resnet(18, num_classes=10, width=4).to(memory_format=torch.channels_last)
+for _ in range(60):
+    x = torch.randn(13, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+    net(x).sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

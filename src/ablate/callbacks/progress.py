@@ -73,7 +73,7 @@ class Progress(ProgressBar):
                 loss, accuracy = metrics[f"{split}/loss"], metrics[f"{split}/accuracy"]
                 parts.append(f"{split} loss {loss:6.3f}  accuracy {accuracy:7.2%}")
         parts.append(f"{self._speed:,.0f} images/s")
-        (self._bar.console if self._bar is not None else self._console).print("   ".join(parts))
+        (self._bar.console if self._bar is not None else self._console).print("   ".join(parts), soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
