@@ -10,17 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ablate.data import augment  # first: it sets up Albumentations
+import numpy as np
+import torch
+from conditions import alternate, print_conditions, ratios, summary
+from torch.utils.data import DataLoader, Dataset
 
-A = augment.A
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from conditions import alternate, print_conditions, ratios, summary  # noqa: E402
-from torch.utils.data import DataLoader, Dataset  # noqa: E402
-
-from ablate.data.datamodule import ClassificationData  # noqa: E402
-from ablate.data.source import Pictures  # noqa: E402
+from ablate.data.augment import A, Augmentation
+from ablate.data.datamodule import ClassificationData
+from ablate.data.source import Pictures
 
 NUM_PICTURES, BATCH_SIZE, ROUNDS = 4608, 128, 9  # 36 full batches; a tenth of 5120 is for validation
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -69,7 +66,7 @@ class OneByOne(Dataset[Any]):
 
 
 def ours() -> ClassificationData:
-    augmentation = augment.Augmentation({**augmenting(), **finishing()}, finishing())
+    augmentation = Augmentation({**augmenting(), **finishing()}, finishing())
     data = ClassificationData(Noise(), augmentation, batch_size=BATCH_SIZE, val_fraction=0.1, seed=0)
     data.setup("fit")
     return data
