@@ -1,6 +1,5 @@
 """Where a callback's picture goes: TensorBoard, and a file in the run directory."""
 
-import io
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytorch_lightning as pl
 from PIL import Image
 
 from ablate.board import writer
-from ablate.record import write_atomically
+from ablate.explain.canvas import save
 
 
 def to_board(trainer: pl.Trainer, tag: str, image: Image.Image) -> None:
@@ -21,11 +20,7 @@ def to_board(trainer: pl.Trainer, tag: str, image: Image.Image) -> None:
 
 def to_folder(trainer: pl.Trainer, name: str, image: Image.Image) -> None:
     """`name` within the run directory, such as "gradcam/epoch_004.png"."""
-    path = Path(trainer.default_root_dir) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    image.save(content, format="PNG")
-    write_atomically(path, content.getvalue())
+    save(image, Path(trainer.default_root_dir) / name)
 
 
 def slug(name: str) -> str:

@@ -1,5 +1,6 @@
 """Pictures made of boxes: text, bars and pixels as Pillow images, put beside and below each other on white."""
 
+import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from ablate.record import write_atomically
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -123,3 +126,12 @@ def rendered(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def save(image: Image.Image, path: Path) -> Path:
+    """As PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    image.save(content, format="PNG")
+    write_atomically(path, content.getvalue())
+    return path

@@ -46,9 +46,14 @@ def method_problems(method: str, key: str = "method", training: bool = False) ->
 
 
 def layer_problems(net: nn.Module, layers: Sequence[str] | str, key: str = "layers") -> list[Problem]:
-    """What is wrong with the names of layers, or with the name of a single one. `key`: its config path."""
+    """What is wrong with the names of layers, or with the name of a single one. `key`: its config path or option."""
     known = layer_names(net)
     modules = dict(unwrapped(net).named_modules())
+    single, option = isinstance(layers, str), key.startswith("--")
+
+    def to_type(layer: str) -> str:
+        return f"{key} {layer}" if option else f"{key}={layer}" if single else f"{key}=[{layer}]"
+
     found = []
     for layer in [layers] if isinstance(layers, str) else layers:
         if layer in modules and layer:
@@ -56,11 +61,11 @@ def layer_problems(net: nn.Module, layers: Sequence[str] | str, key: str = "laye
         near = (difflib.get_close_matches(layer, known, n=1, cutoff=0.4) or known[-1:])[0]
         found.append(
             Problem(
-                f"{key}={layer}" if isinstance(layers, str) else f"{key} has {layer!r}",
+                f"{key}={layer}" if single else f"{key} has {layer!r}",
                 f"a part of {type(unwrapped(net)).__name__}: {', '.join(known)}, or deeper, such as {known[-1]}.0",
-                f"{key}={near}" if isinstance(layers, str) else f"{key}=[{near}]",
+                to_type(near),
             )
         )
     if not layers:
-        found.append(Problem(f"{key}=[]", f"some of {', '.join(known)}", f"{key}=[{known[-1]}]"))
+        found.append(Problem(f"{key}=[]", f"some of {', '.join(known)}", to_type(known[-1])))
     return found
