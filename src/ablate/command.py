@@ -6,10 +6,12 @@ Exit codes: 0 all done; 1 a run failed; 2 the command or its config is wrong, an
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import hydra
@@ -22,10 +24,9 @@ from ablate.config.resolvers import register_resolvers
 from ablate.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from ablate.config.plan import Plan
+    from ablate.config.compose import Composer
     from ablate.record import RunRecord
 
-VALUED = ("config_path", "config_name", "config_dir")  # Hydra's options with a value that also matter to a run
 log = logging.getLogger(__name__)
 register_resolvers()  # here, because a process that a launcher starts imports this file to find `train`
 
@@ -44,6 +45,8 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
             print(help_text(conf), end="")
             return 0
         if options.cfg or options.info or options.shell_completion or options.hydra_help:
+            if options.cfg:
+                _check_words(conf, options, problems)
             _run_hydra(conf, arguments, train)
             return 0
         return _run(conf, options, problems)
@@ -72,40 +75,79 @@ def train(config: DictConfig) -> "RunRecord":
 
 def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> int:
     """A run or a sweep, from its plan to its table."""
-    from ablate.config.compose import CONFIG_NAME, Composer
     from ablate.config.folders import remove_run
     from ablate.config.plan import plan
     from ablate.sweep.table import exit_code, show_run, show_sweep
 
-    composer = Composer(
-        Path(options.config_path or conf), options.config_name or CONFIG_NAME, _path_or_none(options.config_dir)
-    )
-    planned = plan(composer, options.overrides, multirun=options.multirun, already=problems)
+    planned = plan(_composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
     refused: list[Problem] = []
 
     def task(config: DictConfig) -> "RunRecord | None":
         if planned.sweep:
-            log.info("\n%s", _which(planned))
+            number = HydraConfig.get().job.num
+            log.info("\nrun %d of %d: %s", number + 1, len(planned.runs), list(planned.runs)[number])
         try:
             return train(config)
         except UserError as error:  # found in the data, or by a part that was built
             refused.extend(error.problems)
             return None
 
-    flags = [f"--{name.replace('_', '-')}={value}" for name in VALUED if (value := getattr(options, name))]
-    flags += ["--multirun"] if options.multirun else []
-    interrupted = False
-    try:
-        _run_hydra(conf, [*flags, *planned.words], task)
-    except KeyboardInterrupt:
-        interrupted = True
-    if refused and not planned.sweep:
+    multirun = ["--multirun"] if options.multirun else []
+    with _signals() as received:
+        _run_hydra(conf, [*_valued_flags(options), *multirun, *planned.words], task)
+    talks = int(os.environ.get("LOCAL_RANK", "0")) == 0  # not in the further processes of a run
+    if planned.sweep and talks:
+        show_sweep(planned.folder, list(planned.runs))
+    elif refused:
         remove_run(planned.folder)
-    elif int(os.environ.get("LOCAL_RANK", "0")) == 0:  # the further processes of a run leave the talking to the first
-        show_sweep(planned.folder, list(planned.runs)) if planned.sweep else show_run(planned.folder)
+    elif talks:
+        show_run(planned.folder)
     UserError.raise_all(refused)
     folders = [planned.folder / name for name in planned.runs] if planned.sweep else [planned.folder]
-    return 130 if interrupted else exit_code(folders)
+    return 128 + received[0] if received else exit_code(folders)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end what is inside, and only that; the list then holds the signal's number."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _composer(conf: Path, options: argparse.Namespace) -> "Composer":
+    from ablate.config.compose import CONFIG_NAME, Composer
+
+    extra = Path(options.config_dir) if options.config_dir else None
+    return Composer(Path(options.config_path or conf), options.config_name or CONFIG_NAME, extra)
+
+
+def _check_words(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> None:
+    """Raise `UserError` for words of which Hydra could not even compose a config."""
+    from ablate.config.overrides import compose_what_fits, parse_words
+
+    composer = _composer(conf, options)
+    overrides, unreadable = parse_words(composer, options.overrides)
+    _, unfitting = compose_what_fits(composer, [str(each.input_line) for each in overrides])
+    UserError.raise_all([*problems, *unreadable, *unfitting])
+
+
+def _valued_flags(options: argparse.Namespace) -> list[str]:
+    """Hydra's options about where the config lies, from wherever Hydra looks at them."""
+    flags = {"config-path": options.config_path, "config-dir": options.config_dir}
+    named = [f"--config-name={options.config_name}"] if options.config_name else []
+    return named + [f"--{name}={Path(value).resolve()}" for name, value in flags.items() if value]
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Problem]]:
@@ -116,25 +158,12 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Problem]]
 
 
 def _run_hydra(conf: Path, arguments: Sequence[str], task: Callable[[DictConfig], object]) -> None:
-    with _argv(arguments):
-        hydra.main(version_base="1.3", config_path=str(conf.resolve()), config_name="config")(task)()
+    from ablate.config.compose import CONFIG_NAME, VERSION_BASE
 
-
-@contextmanager
-def _argv(arguments: Sequence[str]) -> Iterator[None]:
-    """Hydra reads its arguments from `sys.argv`, and Lightning starts the further processes of a run with them."""
+    decorate = hydra.main(version_base=VERSION_BASE, config_path=str(conf.resolve()), config_name=CONFIG_NAME)
     before = sys.argv
-    sys.argv = [before[0], *arguments]
+    sys.argv = [before[0], *arguments]  # Hydra reads them there, and so does Lightning to start further processes
     try:
-        yield
+        decorate(task)()
     finally:
         sys.argv = before
-
-
-def _which(planned: "Plan") -> str:
-    job = HydraConfig.get().job
-    return f"run {job.num + 1} of {len(planned.runs)}: {list(planned.runs)[job.num]}"
-
-
-def _path_or_none(text: str | None) -> Path | None:
-    return Path(text) if text else None

@@ -62,7 +62,7 @@ def _follow(found: list[Found], links: Mapping[str, str]) -> Iterator[Found]:
 
 def _node_problems(path: str, node: Mapping[str, Any], allow: list[str], typed: Collection[str]) -> Iterator[Found]:
     target, slot = node["_target_"], _slot_of(path)
-    if problem := unlisted(target, allow, f"{path}._target_"):
+    if problem := unlisted(target, allow, path):
         yield f"{path}._target_", problem
     elif slot in KNOWN and target in KNOWN[slot]:
         yield from section_problems(KNOWN[slot][target], node, path, typed)
@@ -72,7 +72,7 @@ def _node_problems(path: str, node: Mapping[str, Any], allow: list[str], typed: 
         yield f"{path}._target_", Problem(f"{path}._target_={target}, which belongs in {other}", allowed, fix)
     elif slot == "augmentation" or path.startswith("augmentation."):
         return  # `parts.py` builds these: Albumentations takes seconds to import
-    elif problem := refusal_of(target, allow, f"{path}._target_"):
+    elif problem := refusal_of(target, allow, path):
         yield f"{path}._target_", problem
     else:
         yield from ((path, problem) for problem in argument_problems(path, node, slot))

@@ -45,7 +45,8 @@ class Composer:
 
     def parse(self, word: str) -> Override:
         """Raises Hydra's own exceptions."""
-        return self._parser.parse_override(word)
+        (override,) = self._parser.parse_overrides([word])  # `parse_override` would leave glob(...) without the options
+        return override
 
     def options(self, group: str) -> list[str]:
         """The files of a group, such as `model` or `hydra/launcher`; none if there is no such group."""

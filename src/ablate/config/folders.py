@@ -23,7 +23,7 @@ def run_folder(factors: Sequence[str], seed: Any, overrides: Sequence[str]) -> s
     """
     parser = OverridesParser.create()
     typed = {bare_key(override): override for override in parser.parse_overrides(list(overrides))}
-    last = [key.rpartition(".")[2] for key in factors]
+    last = [re.split(r"[./]", key)[-1] for key in factors]
     parts = []
     for key, short in zip(factors, last, strict=True):
         if key in typed:

@@ -27,6 +27,7 @@ def parse_words(composer: Composer, words: Iterable[str]) -> tuple[list[Override
     for word in words:
         try:
             override = composer.parse(word)
+            assert override.key_or_group
         except UNUSABLE:
             problems.append(_unreadable(composer, word))
             continue

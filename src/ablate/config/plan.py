@@ -1,8 +1,9 @@
 """What a command will do, found out and checked before it does anything: all its runs, and its folder."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.check import find_problems
 from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
-from ablate.config.folders import bare_key, holds_a_run, run_folder, unused
+from ablate.config.folders import bare_key, holds_a_run, run_folder, unused, variant_of
 from ablate.config.overrides import compose_what_fits, parse_words, several_values
 from ablate.config.parts import part_problems
+from ablate.config.resolvers import hydra_node
 from ablate.config.schema import Config
+from ablate.config.targets import refusals_of_hydra
 from ablate.errors import Problem, UserError
+
+Composed = Callable[..., tuple[DictConfig, list[Problem]]]  # words -> their config, and what is wrong with them
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
     """
     overrides, problems = parse_words(composer, words)
     problems = [*already, *problems]
-    settings, _ = compose_what_fits(composer, [_word(each) for each in overrides if not each.is_sweep_override()])
+    composed = cache(lambda *words: compose_what_fits(composer, words))
+    settings, _ = composed(*_in_order(each for each in overrides if not each.is_sweep_override()))
     sweep = multirun or settings.hydra.mode == RunMode.MULTIRUN
     if sweep:
         params, more = parse_words(composer, (f"{key}={value}" for key, value in _sweep_params(settings)))
@@ -56,7 +62,7 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
         problems += [several_values(each) for each in overrides if each.is_sweep_override()]
         overrides = [each for each in overrides if not each.is_sweep_override()]
 
-    candidates = list(_candidates(composer, overrides, sweep))
+    candidates = list(_candidates(composed, overrides, sweep))
     if not candidates:
         problems.append(Problem(" ".join(words), "a sweep of at least one run", "python train.py -m seed=0,1,2"))
     problems += _merge(candidates)
@@ -86,25 +92,22 @@ def compose(conf: Path, words: Sequence[str] = ()) -> Config:
     return config
 
 
-def _candidates(composer: Composer, overrides: Sequence[Override], sweep: bool) -> Iterator[Candidate]:
+def _candidates(composed: Composed, overrides: Sequence[Override], sweep: bool) -> Iterator[Candidate]:
     """Every run of a command, as Hydra's sweeper enumerates them. Runs that differ in the seed are composed once."""
     hydra_words = [_word(each) for each in overrides if each.is_hydra_override()]
     own = [each for each in overrides if not each.is_hydra_override() and not each.is_interval_sweep()]
     factors, typed = _factors(own), {bare_key(each) for each in own}
-    composed: dict[tuple[str, ...], tuple[DictConfig, list[Problem]]] = {}
-    for words in BasicSweeper.split_arguments(own, None)[0]:
-        rest = tuple(word for word in words if not word.startswith("seed="))
-        if rest not in composed:
-            composed[rest] = compose_what_fits(composer, [*hydra_words, *rest])
-        config, problems = composed[rest]
-        for word in (word for word in words if word.startswith("seed=")):
-            OmegaConf.update(config, "seed", composer.parse(word).value())
+    for words in BasicSweeper.split_arguments(own, None)[0] if sweep else [[_word(each) for each in own]]:
+        config, problems = composed(*hydra_words, *(word for word in words if not (sweep and word.startswith("seed="))))
         if sweep:
             OmegaConf.update(config, "factors", factors)
+            for seed in variant_of(["seed"], words).values():
+                OmegaConf.update(config, "seed", seed)
         resolved = resolve(config)
         plain = resolved.plain
         found = [*problems, *resolved.problems, *find_problems(plain, resolved.links, typed)]
         found += effect_problems(plain, typed, sweep=sweep)
+        found += refusals_of_hydra(hydra_node(config))
         yield Candidate(run_folder(factors, plain.get("seed"), words), plain, tuple(found))
 
 
@@ -127,7 +130,8 @@ def _part_problems(configs: Iterable[Config], settings: DictConfig) -> Iterator[
     here = not str(settings.hydra.runtime.choices.get("hydra/launcher")).startswith("submitit")
     seen: list[Any] = []
     for config in configs:
-        parts = (config.augmentation, config.data.image_size, config.trainer.accelerator, config.trainer.devices)
+        trainer = config.trainer
+        parts = (config.augmentation, config.data.image_size, config.model, trainer.accelerator, trainer.devices)
         if parts not in seen:
             seen.append(parts)
             yield from part_problems(config, here=here)
@@ -152,6 +156,11 @@ def _factors(overrides: Iterable[Override]) -> list[str]:
 def _sweep_params(settings: DictConfig) -> list[tuple[str, Any]]:
     params = OmegaConf.select(settings, "hydra.sweeper.params")
     return list(params.items()) if params is not None else []
+
+
+def _in_order(overrides: Iterable[Override]) -> list[str]:
+    """Hydra's own words first, as in every run."""
+    return [_word(each) for each in sorted(overrides, key=lambda each: not each.is_hydra_override())]
 
 
 def _word(override: Override) -> str:

@@ -1,5 +1,7 @@
 """What `conf/config.yaml` can ask for: `${ablate.config_hash:}` and `${ablate.run_folder:FACTORS,SEED,OVERRIDES}`."""
 
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.folders import run_folder
@@ -15,6 +17,13 @@ def register_resolvers() -> None:
 def without_hydra(config: DictConfig) -> DictConfig:
     """A copy of a composed config without its `hydra` node."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def hydra_node(config: DictConfig) -> dict[str, Any]:
+    """The `hydra` node of a composed config, unresolved: some of it is known only while a job runs."""
+    node = OmegaConf.to_container(config.hydra, resolve=False)
+    assert isinstance(node, dict)
+    return {str(key): value for key, value in node.items()}
 
 
 def _config_hash(*, _root_: DictConfig) -> str:

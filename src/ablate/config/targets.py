@@ -33,6 +33,9 @@ ALLOWED = (
     "torchvision.models.*",
     "torchvision.ops.*",
 )
+# What the `hydra` node may name; Hydra builds these itself.
+ALLOWED_TO_HYDRA = ("ablate.sweep.*", "hydra._internal.core_plugins.*", "hydra.experimental.*", "hydra_plugins.*")
+LOGGING = ("logging.", "rich.logging.")  # where handlers, formatters and filters may come from
 OWN_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})  # Hydra's, in a node
 
 
@@ -63,38 +66,54 @@ def nodes(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]
 def refusals(config: Any, allow: Sequence[str] = (), path: str = "") -> Iterator[Problem]:
     """What is wrong with the targets of a config or a node: not allowed, not there, or not what they claim to be."""
     for inner, node in nodes(config, path):
-        refusal = refusal_of(node["_target_"], allow, f"{inner}._target_" if inner else "_target_")
-        if refusal:
+        if refusal := refusal_of(node["_target_"], allow, inner):
             yield refusal
     yield from interpolations(config, path)
 
 
+def refusals_of_hydra(node: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the `hydra` node of a config: its plugins and callbacks, and the classes of its logging."""
+    for path, inner in nodes(node, "hydra"):
+        target = inner["_target_"]
+        problem = None if _listed(str(target), ALLOWED_TO_HYDRA) else _not_listed(target, ALLOWED_TO_HYDRA, path)
+        if problem := problem or _impostor(target, ALLOWED_TO_HYDRA, path):
+            yield problem
+    for section in ("job_logging", "hydra_logging"):
+        for path, value in _factories(node.get(section), f"hydra.{section}"):
+            if not str(value).startswith(LOGGING):
+                yield Problem(f"{path}={value}", "a class of logging or rich.logging", f"{path}=logging.StreamHandler")
+
+
 def refusal_of(target: Any, allow: Sequence[str], path: str) -> Problem | None:
-    """Why a target may not be built; imports the module that it names if the name is allowed."""
-    if problem := unlisted(target, allow, path):
-        return problem
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        return _not_there(target, path, error)
-    real = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}"
-    if not callable(found) or not _listed(real, allow):
-        # Modules show what they import: `torch.nn.functional.torch.load` is torch.serialization.load.
-        what = f"{real}, which is not on the list" if callable(found) else "no class and no function"
-        return Problem(f"{path}={target} is {what}", _allowed_text(allow), _own_package_hint(real))
-    return None
+    """Why a target, at `path`, may not be built; imports the module that it names if the name is allowed."""
+    return unlisted(target, allow, path) or _impostor(target, _all_allowed(allow), path)
 
 
 def unlisted(target: Any, allow: Sequence[str], path: str) -> Problem | None:
     """Why the name alone is refused; imports nothing."""
     parts = target.split(".") if isinstance(target, str) else []
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        return Problem(f"{path}={target}", "the dotted name of a class: package.module.Class", f"~{path}")
+        allowed = "the dotted name of a class: package.module.Class"
+        return Problem(f"{path}._target_={target}", allowed, f"~{path}" if path else "_target_: torch.nn.Identity")
     if any(part.startswith("_") for part in parts):
-        return Problem(f"{path}={target} goes through a private name", "public names", f"~{path}")
-    if not _listed(target, allow):
-        return Problem(f"{path}={target}", _allowed_text(allow), _own_package_hint(target))
+        return Problem(f"{path}._target_={target} goes through a private name", "public names", f"~{path}")
+    if not _listed(target, _all_allowed(allow)):
+        return _not_listed(target, _all_allowed(allow), path)
     return None
+
+
+def _impostor(target: str, allowed: Sequence[str], path: str) -> Problem | None:
+    """Why a listed name may still not be built: it names nothing, or something from elsewhere."""
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        return _not_there(target, path, error)
+    real = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}"
+    if callable(found) and _listed(real, allowed):
+        return None
+    # Modules show what they import: `torch.nn.functional.torch.load` is torch.serialization.load.
+    what = f"{real}, which is not on the list" if callable(found) else "no class and no function"
+    return Problem(f"{path}._target_={target} is {what}", _words(allowed), _own_package_hint(real))
 
 
 def unusable_packages(allow: Sequence[str]) -> Iterator[Problem]:
@@ -113,10 +132,28 @@ def unusable_packages(allow: Sequence[str]) -> Iterator[Problem]:
             )
 
 
-def _listed(name: str, allow: Sequence[str]) -> bool:
-    """Whether a dotted name falls under `ALLOWED` or under one of the packages in `allow`."""
-    prefixes = (*(entry.removesuffix("*") for entry in ALLOWED), *(f"{package}." for package in allow))
-    return name.startswith(prefixes)
+def _all_allowed(allow: Sequence[str]) -> tuple[str, ...]:
+    return (*ALLOWED, *(f"{package}.*" for package in allow))
+
+
+def _listed(name: str, allowed: Sequence[str]) -> bool:
+    return name.startswith(tuple(entry.removesuffix("*") for entry in allowed))
+
+
+def _not_listed(target: Any, allowed: Sequence[str], path: str) -> Problem:
+    return Problem(f"{path}._target_={target}", _words(allowed), _own_package_hint(str(target)))
+
+
+def _words(allowed: Sequence[str]) -> str:
+    return f"a class of {', '.join(entry.removesuffix('.*') for entry in allowed)}"
+
+
+def _factories(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(path, name) of everything that logging.config would import and call."""
+    if isinstance(value, Mapping):
+        yield from ((f"{path}.{key}", value[key]) for key in ("class", "()") if key in value)
+        for name, inner in value.items():
+            yield from _factories(inner, f"{path}.{name}")
 
 
 def interpolations(value: Any, path: str) -> Iterator[Problem]:
@@ -129,10 +166,6 @@ def interpolations(value: Any, path: str) -> Iterator[Problem]:
             yield from interpolations(inner, f"{path}[{index}]")
     elif isinstance(value, str) and "${" in value:
         yield Problem(f"{path}={value} holds an unresolved ${{...}}", "plain text", f"{path}=TEXT")
-
-
-def _allowed_text(allow: Sequence[str]) -> str:
-    return "a class of " + ", ".join([*(entry.removesuffix(".*") for entry in ALLOWED), *allow])
 
 
 def _own_package_hint(target: str) -> str:
@@ -148,13 +181,11 @@ def _own_package_hint(target: str) -> str:
 def _not_there(target: str, path: str, error: Exception) -> Problem:
     """A class that does not exist, with the likely one if its module does."""
     module, _, name = target.rpartition(".")
+    given = f"{path}._target_={target}"
     try:
         names = [known for known in dir(pkgutil.resolve_name(module)) if not known.startswith("_")]
     except (ImportError, AttributeError, ValueError):
-        return Problem(f"{path}={target} cannot be imported ({error})", "a class that can be imported", f"~{path}")
+        return Problem(f"{given} cannot be imported ({error})", "a class that can be imported", f"~{path}")
     meant = nearest(name, names)
-    return Problem(
-        f"{path}={target} does not exist",
-        f"a class of {module}",
-        f"{path}={module}.{meant}" if meant else f"python -c 'import {module}; print(dir({module}))'",
-    )
+    fix = f"{path}._target_={module}.{meant}" if meant else f"python -c 'import {module}; print(dir({module}))'"
+    return Problem(f"{given} does not exist", f"a class of {module}", fix)

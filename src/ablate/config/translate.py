@@ -55,7 +55,9 @@ def _translate(section: type[BaseModel], error: ErrorDetails, path: str, typed: 
     full = ".".join(part for part in (path, *where) if part)
     value = error["input"]
     if error["type"] == "extra_forbidden":
-        return full, unknown_key(full, value, _names(inside), typed=full in typed)
+        return full, unknown_key(
+            full, value, _names(inside), typed=any(f"{key}.".startswith(f"{full}.") for key in typed)
+        )
     allowed, fix = _words(full, field)
     if error["type"] == "missing":
         return full, Problem(f"{full} is not set", allowed, fix)

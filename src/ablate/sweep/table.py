@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ablate.config.wording import show
 from ablate.record import FILE_NAME, RunRecord
 
+LOG = "train.log"  # in the run directory, as conf/config.yaml names it
 MIN_WIDTH = 140  # where nobody looks at a terminal of some width: a log, a pipe
 
 
@@ -33,15 +35,14 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
 
 
 def show_run(folder: Path, console: Console | None = None) -> None:
-    """One line of what came out, where it lies, and how to open the dashboards."""
+    """What came out, where it lies, and how to open the dashboards."""
     console = console or _console()
     record = _read(folder)
     if record is not None:
         metric = _metric(record)
+        label = f"{metric.replace('/', ' ')} " if record.status == "done" else ""
         epochs = f"{record.epochs} epoch{'s' if record.epochs != 1 else ''}"
-        console.print(
-            f"{metric.replace('/', ' ')} {_outcome(record, metric)}, {epochs}, {_time(record)}", soft_wrap=True
-        )
+        console.print(f"{label}{_outcome(record, metric)}, {epochs}, {_time(record)}", soft_wrap=True)
     _show_way_in(folder, console)
 
 
@@ -54,10 +55,10 @@ def exit_code(folders: Sequence[Path]) -> int:
 
 
 def _outcome(record: RunRecord, metric: str) -> str:
-    if record.status != "done":
-        return (
-            f"[red]{record.status if record.status != 'running' else 'died'}[/] {escape(record.error or '')}".rstrip()
-        )
+    if record.status in ("failed", "running"):
+        return f"[red]failed[/]: {escape(record.error or 'it died without a word')} (see {LOG})"
+    if record.status == "interrupted":
+        return "[yellow]interrupted[/]"
     value = record.metrics.get(metric)
     if value is None:
         return "[yellow]not measured[/]"
@@ -67,7 +68,9 @@ def _outcome(record: RunRecord, metric: str) -> str:
 def _variant(record: RunRecord) -> str:
     last = [key.rpartition(".")[2] for key in record.variant]
     names = [short if last.count(short) == 1 else key for key, short in zip(record.variant, last, strict=True)]
-    return escape(", ".join(f"{name} {value}" for name, value in zip(names, record.variant.values(), strict=True)))
+    return escape(
+        ", ".join(f"{name}={show(value)}" for name, value in zip(names, record.variant.values(), strict=True))
+    )
 
 
 def _time(record: RunRecord) -> str:
