@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from ablate.report import statistics
 from ablate.report.metric import Metric
@@ -26,15 +25,21 @@ def test_the_paired_interval_and_p_worked_by_hand():
     assert t.df == 2
 
 
-def test_welchs_interval_worked_by_hand_and_by_statsmodels():
+def test_welchs_interval_worked_by_hand_and_by_scipy():
     a, b = array(1, 2, 3), array(2, 4, 6, 8)
     t = statistics.t_test(a, b, paired=False, level=0.9)
     # variances of the means: 1/3 and 5/3, so the squared error is 2 and df = 4 / ((1/3)^2/2 + (5/3)^2/3)
     assert t.difference == -3
     assert t.df == pytest.approx(4 / (1 / 18 + 25 / 27))
-    assert (t.low, t.high) == pytest.approx(
-        CompareMeans(DescrStatsW(a), DescrStatsW(b)).tconfint_diff(alpha=0.1, usevar="unequal")
-    )
+    reference = stats.ttest_ind(a, b, equal_var=False)
+    assert (t.low, t.high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
+    assert t.p == pytest.approx(reference.pvalue)
+
+
+def test_an_arm_whose_runs_are_all_equal_still_compares_by_the_others_spread():
+    t = statistics.t_test(array(1, 2, 3), array(5, 5, 5, 5), paired=False, level=0.95)
+    half = 4.302653 / math.sqrt(3)
+    assert (t.low, t.high, t.df) == pytest.approx((-3 - half, -3 + half, 2), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def _progress(collection: Collection, design: Design) -> list[str]:
     rest["not started"] = num_planned - len(collection.runs)
     if num_used == num_planned:
         return []
-    fates = ", ".join(f"{count} {fate}" for fate, count in rest.items() if count)
+    fates = ", ".join(f"{count} {fate}" for fate, count in sorted(rest.items()) if count)
     final = "" if not rest["running"] + rest["not started"] else " The verdict is not final."
     return [f"{num_used} of {num_planned} runs count: {fates}.{final}"]
 

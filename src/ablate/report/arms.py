@@ -47,18 +47,17 @@ class Design:
     unused: Mapping[Run, str]
     focus: tuple[str, ...]  # factors asked for, else all
 
-    @property
-    def baseline(self) -> Arm:
-        return self.arms[0]
-
     def label(self, run: Run) -> str:
         """The variant of any run, also of one that does not count."""
         return _label(tuple(self.factors), _levels_of(run, tuple(self.factors)))
 
     def pairs(self) -> list[Contrast]:
         """Every arm against the baseline."""
-        base = self.baseline
-        return [Contrast(arm.label, base.label, arm.values, base.values, "", arm, base) for arm in self.arms[1:]]
+        return [
+            Contrast(arm.label, base.label, arm.values, base.values, "", arm, base)
+            for base in self.arms[:1]
+            for arm in self.arms[1:]
+        ]
 
     def main_effects(self) -> list[Contrast]:
         """Every level of the factors in question against the factor's first, averaged over the other factors, by seed.

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,9 +60,9 @@ class Run:
     def predictions(self) -> Predictions | None:
         """None if there are none, or if they cannot be read. Read again at every call: a thousand fill a memory."""
         try:
-            with np.load(self.folder / "predictions.npz", allow_pickle=False) as file:
-                label, predicted = file["label"].astype(np.int32), file["predicted"].astype(np.int32)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            with (self.folder / "predictions.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                label, predicted = arrays["label"].astype(np.int32), arrays["predicted"].astype(np.int32)
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
             return None
         return Predictions(label, predicted) if label.shape == predicted.shape and label.ndim == 1 else None
 

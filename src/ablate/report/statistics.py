@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
-from statsmodels.stats.weightstats import ttost_ind, ttost_paired
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttost_ind, ttost_paired
 
 Floats = NDArray[np.float64]
 
@@ -52,9 +52,13 @@ def has_spread(differences: Floats, scale: float) -> bool:
 
 def t_test(a: Floats, b: Floats, *, paired: bool, level: float) -> TTest:
     """Student's t on the differences, or Welch's on two groups. At least two values each, and some spread."""
-    result = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
-    low, high = result.confidence_interval(level)
-    return TTest(float(a.mean() - b.mean()), float(low), float(high), float(result.pvalue), float(result.df))
+    difference = float(a.mean() - b.mean())
+    if paired:
+        one = DescrStatsW(a - b)
+        return TTest(difference, *map(float, (*one.tconfint_mean(1 - level), *one.ttest_mean(0)[1:])))
+    two = CompareMeans(DescrStatsW(a), DescrStatsW(b))
+    interval = two.tconfint_diff(1 - level, usevar="unequal")
+    return TTest(difference, *map(float, (*interval, *two.ttest_ind(usevar="unequal")[1:])))
 
 
 def sign_flip_p(differences: Floats, scale: float, *, seed: int = 0) -> float:

@@ -1,0 +1,232 @@
+"""What is written: numbers recomputed from results.csv, text that stays text, files that replace each other whole."""
+
+import csv
+import html
+import json
+import math
+import re
+import statistics
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+
+import pytest
+from synthetic_sweep import write_run, write_sweep, write_values
+
+from ablate.report.command import report
+
+FACTOR = "optimizer.nesterov"
+T_975 = {3: 3.182446305284263, 4: 2.7764451051977987, 7: 2.3646242515927844}  # printed tables of Student's t
+T_95 = {4: 2.13184678633}
+FILES = ("report.html", "report.json", "report.md", "results.csv")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    effects = {(FACTOR, True): 0.05}
+    write_sweep(folder, {FACTOR: [True, False]}, range(5), effects=effects, num_pictures=1_000, gradcam=True)
+    report([folder])
+    return folder
+
+
+def read(folder, name):
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def rows(folder):
+    return list(csv.DictReader(read(folder, "results.csv").splitlines()))
+
+
+def test_every_number_of_the_comparison_follows_from_results_csv(sweep):
+    points = {
+        level: {int(row["seed"]): 100 * float(row["test/accuracy"]) for row in rows(sweep) if row[FACTOR] == level}
+        for level in ("true", "false")
+    }
+    d = [points["true"][seed] - points["false"][seed] for seed in range(5)]
+    mean, sd = statistics.mean(d), statistics.stdev(d)
+    half = T_975[4] * sd / math.sqrt(5)
+    (found,) = json.loads(read(sweep, "report.json"))["effects"]
+    assert found["difference"] == pytest.approx(mean)
+    assert (found["t"]["low"], found["t"]["high"]) == pytest.approx((mean - half, mean + half))
+    assert found["sd"] == pytest.approx(sd)
+    assert found["within"] == pytest.approx(abs(mean) + T_95[4] * sd / math.sqrt(5))
+    assert found["correlation"] == pytest.approx(
+        statistics.correlation(
+            [points["true"][seed] for seed in range(5)], [points["false"][seed] for seed in range(5)]
+        )
+    )
+    for side, level in (("a", "true"), ("b", "false")):
+        values = list(points[level].values())
+        assert found[side]["mean"] == pytest.approx(statistics.mean(values))
+        assert found[side]["sd"] == pytest.approx(statistics.stdev(values))
+    flips = [sum(s * x for s, x in zip(signs, d, strict=True)) for signs in all_signs(5)]
+    assert found["p_sign_flip"] == sum(abs(flip) >= abs(sum(d)) - 1e-4 for flip in flips) / 32
+    assert found["superiority"]["value"] == sum((x > 1e-4) + (abs(x) <= 1e-4) / 2 for x in d) / 5
+    page = read(sweep, "report.html")
+    for number in (f"{mean:+.2f} points test accuracy", f"95 % CI {mean - half:+.2f}, {mean + half:+.2f}"):
+        assert number in page
+
+
+def all_signs(n):
+    return [[1 if i >> k & 1 else -1 for k in range(n)] for i in range(2**n)]
+
+
+def test_results_csv_has_a_row_a_run_and_says_which_count(tmp_path):
+    write_values(tmp_path, {True: [0.91, 1 / 3], False: [0.90, 0.91]}, FACTOR)
+    write_run(tmp_path / "failed, once", {FACTOR: True}, 2, None, status="failed", error='"quoted", and\nbroken')
+    report([tmp_path])
+    found = {row["folder"]: row for row in rows(tmp_path)}
+    assert len(found) == 5
+    assert float(found["nesterov=true,seed=1"]["test/accuracy"]) == 1 / 3
+    assert found["failed, once"]["counts"] == "false"
+    assert (
+        found["failed, once"]["why_not"] == 'failed: "quoted", and\nbroken'
+        or "quoted" in found["failed, once"]["why_not"]
+    )
+
+
+def test_report_json_is_strict_json_although_metrics_may_be_nan(tmp_path):
+    write_values(tmp_path, {True: [0.91, float("nan")], False: [0.90, 0.91]}, FACTOR)
+    report([tmp_path])
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    assert json.loads(read(tmp_path, "report.json"), parse_constant=refuse)["metric"] == "test/accuracy"
+
+
+EVIL = '<script>alert("x")</script>| **b** <img src=http://example.com/x onerror=y>'
+
+
+def test_html_in_names_and_errors_stays_text(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"a{seed}", {"optimizer.kind": EVIL}, seed, 0.9 + seed / 100)
+        write_run(tmp_path / f"b{seed}", {"optimizer.kind": "plain"}, seed, 0.9)
+    write_run(tmp_path / "c <b>", {"optimizer.kind": "plain"}, 3, None, status="failed", error=EVIL)
+    report([tmp_path])
+    page, text = read(tmp_path, "report.html"), read(tmp_path, "report.md")
+    assert html.escape(EVIL, quote=False).replace('"', "&#34;") in page
+    for content in (page, text):
+        assert "<script" not in content
+        assert "<img" not in content.replace('<img src="data:', "")
+        assert "<b>" not in content
+    row = next(line for line in text.splitlines() if line.startswith("| ") and "failed" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 8  # seven cells
+
+
+class Page(HTMLParser):
+    """Tags in their order of opening; complains about tags that do not nest."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, content):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(content)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_nests_names_every_picture_and_asks_for_nothing_outside(sweep):
+    content = read(sweep, "report.html")
+    page = Page(content)
+    pictures = [attributes for tag, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(pictures) == sum(tag == "svg" for tag, _ in page.tags) == 6
+    assert all(len(attributes["aria-label"]) > 20 for attributes in pictures)
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 2
+    assert all(attributes["alt"] and attributes["src"].startswith("data:image/webp;base64,") for attributes in images)
+    addresses = [a[name] for _, a in page.tags for name in ("href", "src", "xlink:href") if name in a]
+    assert all(address.startswith(("#", "data:", "nesterov=", "results.csv", "report.json")) for address in addresses)
+    assert "@import" not in content
+    assert "http" not in re.sub(r'<meta http-equiv|"Content-Security-Policy"', "", content)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_sentence_is_the_first_thing_on_the_page(sweep):
+    (sentence,) = json.loads(read(sweep, "report.json"))["sentences"]
+    text = " ".join("".join(Page(read(sweep, "report.html")).text).split())
+    assert sentence in text
+    assert text.index(sentence) < text.index("In numbers")
+
+
+def test_links_lead_to_the_run_folders_also_from_another_folder(tmp_path):
+    write_values(tmp_path / "here", {True: [0.91, 0.92]}, FACTOR)
+    write_values(tmp_path / "there #1", {False: [0.90, 0.91]}, FACTOR)
+    page = Page((report([tmp_path / "here", tmp_path / "there #1"]).page).read_text(encoding="utf-8"))
+    links = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert "nesterov=true,seed=0/" in links
+    assert "../there%20%231/nesterov=false,seed=0/" in links
+
+
+def test_the_same_records_give_the_same_bytes(sweep):
+    before = [read(sweep, name) for name in FILES]
+    report([sweep])
+    assert [read(sweep, name) for name in FILES] == before
+
+
+def test_a_reader_never_finds_half_a_file(sweep, monkeypatch):
+    before = [read(sweep, name) for name in FILES]
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        report([sweep], level=0.9)
+    assert [read(sweep, name) for name in FILES] == before
+    assert not list(sweep.glob(".*"))
+
+
+def test_what_is_printed_is_the_sentences_the_notes_and_the_address(tmp_path):
+    write_values(tmp_path, {lr: [0.9, 0.91 + lr / 10] for lr in range(16)}, "optimizer.lr")
+    lines = str(report([tmp_path])).splitlines()
+    assert len(lines) == 14
+    assert lines[0].startswith("lr=1 - lr=0: ")
+    assert lines[12] == "and 3 more comparisons, in the report"
+    assert lines[13] == f"report: {tmp_path / 'report.html'}"
+
+
+def test_a_sweep_of_several_factors_has_effects_and_pairs(tmp_path):
+    factors = {FACTOR: [True, False], "optimizer.lr": [0.05, 0.1, 0.2]}
+    write_sweep(tmp_path, factors, range(3), num_pictures=200, num_epochs=3)
+    report([tmp_path])
+    found = json.loads(read(tmp_path, "report.json"))
+    assert [effect["a"]["label"] for effect in found["effects"]] == ["lr=0.1", "lr=0.2", "nesterov=true"]
+    assert [effect["family"] for effect in found["effects"]] == [3, 3, 3]
+    assert [pair["family"] for pair in found["pairs"]] == [5] * 5
+    assert all(pair["b"]["label"] == "lr=0.05, nesterov=false" for pair in found["pairs"])
+    assert len(found["sentences"]) == 8
+    Page(read(tmp_path, "report.html"))
+
+
+def test_the_report_is_made_without_torch(sweep):
+    code = (
+        "import sys, pathlib; from ablate.report.command import report; report([pathlib.Path(sys.argv[1])]); "
+        "sys.exit(', '.join({'torch', 'pytorch_lightning', 'hydra', 'matplotlib.pyplot'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sweep)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_hundred_runs_take_two_seconds_at_most(tmp_path):
+    write_sweep(tmp_path, {FACTOR: [True, False]}, range(100), num_pictures=1_000)
+    start = time.process_time()
+    report([tmp_path])
+    assert time.process_time() - start < 2
