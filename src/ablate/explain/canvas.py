@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -28,30 +29,30 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf" / name, size)
 
 
-class Span(tuple[str, str, bool]):
-    """A piece of a line of text: (text, colour, bold)."""
+class Span(NamedTuple):
+    """A piece of a line of text."""
 
-    def __new__(cls, text: str, colour: str = INK, bold: bool = False) -> "Span":
-        return super().__new__(cls, (text, colour, bold))
+    text: str
+    colour: str = INK
+    bold: bool = False
 
 
 def line(width: int, *spans: Span | str, end: Span | str = "", size: int = 12) -> Image.Image:
     """One line of text, `end` flush right. What does not fit is cut at the end of the last span, with an ellipsis."""
-    image = Image.new("RGB", (width, round(size * 1.5)), PAPER)
-    draw = ImageDraw.Draw(image)
-    middle = image.height // 2
+    image = space(width, round(size * 1.5))
+    draw, middle = ImageDraw.Draw(image), image.height // 2
     end = Span(end) if isinstance(end, str) else end
-    room = width
-    if end[0]:
-        face = font(size, end[2])
-        draw.text((width, middle), end[0], ImageColor.getrgb(end[1]), face, anchor="rm")
-        room -= round(face.getlength(end[0])) + size // 2
+    room = float(width)
+    if end.text:
+        face = font(size, end.bold)
+        draw.text((width, middle), end.text, ImageColor.getrgb(end.colour), face, anchor="rm")
+        room -= face.getlength(end.text) + size / 2
     x = 0.0
     for span in spans:
-        text, colour, bold = Span(span) if isinstance(span, str) else span
-        face = font(size, bold)
-        text = shortened(text, room - x, face)
-        draw.text((x, middle), text, ImageColor.getrgb(colour), face, anchor="lm")
+        piece = Span(span) if isinstance(span, str) else span
+        face = font(size, piece.bold)
+        text = shortened(piece.text, room - x, face)
+        draw.text((x, middle), text, ImageColor.getrgb(piece.colour), face, anchor="lm")
         x += face.getlength(text)
     return image
 

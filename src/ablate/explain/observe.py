@@ -26,6 +26,7 @@ def private_copy(net: nn.Module) -> Iterator[nn.Module]:
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
         _generators_kept(device),
+        _full_precision(),
     ):
         # A copy and not the network: batch norm in eval mode, `.grad` and hooks would all have to be put back, and a
         # hook added after the first compiled call never fires.
@@ -71,6 +72,17 @@ def _eager(net: nn.Module) -> nn.Module:
             if hasattr(child, "_orig_mod"):
                 setattr(module, name, unwrapped(child))
     return net
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """No TensorFloat-32 in matrix products: a map that adds up to its logit does so to seven digits, not three."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

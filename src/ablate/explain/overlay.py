@@ -15,14 +15,17 @@ FloatArray = npt.NDArray[np.float32]
 
 _COLOURS = np.asarray(colormaps["inferno"](np.arange(256)))[:, :3] * 255  # (256, 3)
 _OPACITY = 0.7  # at the peak: the object stays visible under it
+_SEAM = "#3a3447"  # between cells: visible on black and on bright ones, and louder than neither
 _MIN_CELL = 6  # pixels; smaller cells get no lines between them
 
 
 def overlay(pixels: Pixels, evidence: FloatArray, peak: float, size: tuple[int, int]) -> Image.Image:
     """Evidence (h, w) of [0, `peak`] over pixels (H, W, 3), both smoothly enlarged to `size` (width, height)."""
     grey = np.asarray(picture(pixels, size).convert("L"), dtype=np.float32)[..., None]
-    smooth = Image.fromarray(_fraction(evidence, peak)).resize(size, Image.Resampling.BICUBIC)
-    fraction = np.asarray(smooth).clip(0, 1)
+    given = Image.fromarray(_fraction(evidence, peak))
+    fraction = np.asarray(given.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
+    # Beyond a peak the cubic swings back above zero, where no cell nearby holds any evidence.
+    fraction = fraction * (np.asarray(given.resize(size, Image.Resampling.BILINEAR)) > 0)
     opacity = (_OPACITY * np.sqrt(fraction))[..., None]
     return Image.fromarray(np.uint8(grey * (1 - opacity) + _coloured(fraction) * opacity))
 
@@ -36,10 +39,10 @@ def cells(evidence: FloatArray, peak: float, size: tuple[int, int]) -> Image.Ima
         draw = ImageDraw.Draw(image)
         for i in range(1, w):
             x = round(i * size[0] / w)
-            draw.line([(x, 0), (x, size[1])], GREY)
+            draw.line([(x, 0), (x, size[1])], _SEAM)
         for j in range(1, h):
             y = round(j * size[1] / h)
-            draw.line([(0, y), (size[0], y)], GREY)
+            draw.line([(0, y), (size[0], y)], _SEAM)
     return image
 
 
