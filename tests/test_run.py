@@ -15,7 +15,8 @@ from ablate import checkpoint
 from ablate.config.plan import compose
 from ablate.errors import UserError
 from ablate.record import RunRecord
-from ablate.run import load_classifier, run
+from ablate.reopen import load_classifier
+from ablate.run import run
 
 CONF = Path(__file__).parents[1] / "conf"
 SMALL = ["model.width=4", "trainer.max_epochs=2", "trainer.accelerator=cpu", "data.batch_size=128"]
@@ -119,7 +120,7 @@ class Boom(pl.Callback):
 
 
 def run_with(callback: pl.Callback, folder: Path, monkeypatch) -> RunRecord:
-    import ablate.run as module
+    import ablate.build as module
 
     real = module.instantiate
     monkeypatch.setattr(

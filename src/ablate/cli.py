@@ -47,6 +47,52 @@ def board(
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *options, *more])
 
 
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Sweeps, or folders of single runs.")],
+    metric: Annotated[str | None, typer.Option(help="Such as val/loss; by default report.metric of the runs.")] = None,
+    factor: Annotated[str | None, typer.Option(help="The key whose effect is asked for; by default all.")] = None,
+    margin: Annotated[float | None, typer.Option(help="A smaller difference would not matter, in points.")] = None,
+    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    baseline: Annotated[str | None, typer.Option(help="What to compare with, such as nesterov=false.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="A key in which the runs may differ all the same.")] = None,
+) -> None:
+    """Make the verdict of a sweep again: report.html, report.md, results.csv and report.json. Trains nothing."""
+    from ablate.report.command import report as make
+
+    print(
+        make(
+            folders,
+            metric=metric,
+            factor=factor,
+            margin=margin,
+            level=level,
+            baseline=baseline,
+            allow=allow or (),
+        )
+    )
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run, or a checkpoint in one; with --compare a sweep.")],
+    pictures: Annotated[list[str] | None, typer.Argument(help="Files, folders, or numbers in the test set.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="The same pictures across all runs of a sweep.")] = False,
+    method: Annotated[str, typer.Option(help="gradcam, hirescam, eigencam, ...")] = "gradcam",
+    layers: Annotated[str, typer.Option(help="Separated by commas; by default the last ones.")] = "",
+    class_: Annotated[str | None, typer.Option("--class", help="Evidence for this class.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A folder; by default one in the run.")] = None,
+) -> None:
+    """Draw where a trained network looks, on any picture."""
+    from ablate.explain import command
+    from ablate.reopen import open_run
+
+    draw = command.compare if compare else command.explain
+    named = [name.strip() for name in layers.split(",") if name.strip()]
+    written = draw(run, pictures or (), open_run=open_run, method=method, layers=named, class_=class_, output=output)
+    print("\n".join(str(path) for path in written))
+
+
 def _free_port(first: int) -> int:
     """`first` or the next port above it that nothing listens on."""
     for port in range(first, min(first + 100, 65536)):

@@ -107,3 +107,8 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as a record keeps it: its kind and its message, on one line of 300 characters at most."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

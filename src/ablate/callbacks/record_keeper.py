@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ablate.record import RunRecord, write_atomically
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, float]
 
@@ -38,6 +41,8 @@ class RecordKeeper(pl.Callback):
         place = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         self.rows.append({**place, "seconds": time.monotonic() - self._started, **metrics})
         write_atomically(self._folder / "metrics.csv", _as_csv(self.rows))
+        shown = "  ".join(f"{name} {value:.6g}" for name, value in sorted(metrics.items()))
+        log.debug("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
         self._record.artifacts["metrics"] = "metrics.csv"
         self._record.epochs = trainer.current_epoch + 1
         self._record.write(self._folder)

@@ -1,0 +1,166 @@
+"""The parts of a run, made from a checked configuration. This file alone knows all of them."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+from torch import nn
+
+from ablate import checkpoint, environment
+from ablate.board import Board
+from ablate.callbacks.random_streams import RandomStreams
+from ablate.callbacks.record_keeper import RecordKeeper
+from ablate.callbacks.throughput import Throughput
+from ablate.config.schema import Config
+from ablate.config.targets import instantiate
+from ablate.data.augment import Augmentation
+from ablate.data.datamodule import ClassificationData
+from ablate.data.source import Source
+from ablate.model.classifier import Classifier
+from ablate.record import RunRecord, config_hash
+from ablate.streams import Stream, integer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    data: ClassificationData
+    classifier: Classifier
+    trainer: pl.Trainer
+    keeper: RecordKeeper
+    throughput: Throughput | None
+    board: Board | None
+
+
+def build(config: Config, folder: Path, record: RunRecord) -> Parts:
+    """Make the parts. The record learns what they are: device, parameters, initial weights, data."""
+    accelerated = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    data = _make_data(config, use_gpu=accelerated)
+    data.setup("fit")
+    net = make_network(config, data.num_classes)
+    classifier = make_classifier(config, net, data.augmentation.mean, data.augmentation.std)
+    record.num_parameters = sum(p.numel() for p in classifier.net.parameters())
+    record.initial_weights_hash = weights_hash(classifier.net)
+    record.data_checksum, record.classes = data.checksum, list(data.classes)
+
+    allow = config.allow_targets
+    loggers = {name: instantiate(node, allow, save_dir=folder) for name, node in config.logger.items()}
+    callbacks = {name: instantiate(node, allow) for name, node in config.callbacks.items()}
+    keeper = RecordKeeper(record, folder)
+    trainer = pl.Trainer(
+        default_root_dir=folder,
+        logger=list(loggers.values()),
+        callbacks=[
+            RandomStreams(config.seed),
+            *callbacks.values(),
+            keeper,
+            checkpoint.best_and_last(folder / "checkpoints"),
+        ],
+        plugins=[checkpoint.AtomicCheckpointIO()],
+        use_distributed_sampler=False,  # the loader's own sampler shards by rank
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
+        num_sanity_val_steps=0,
+        **config.trainer.model_dump(exclude_unset=True),
+    )
+    device = trainer.strategy.root_device
+    record.device = environment.describe_device(device, trainer.num_devices * trainer.num_nodes)
+    board = next((each for each in loggers.values() if isinstance(each, Board)), None)
+    if board is not None:
+        board.start_session(_columns(record), _group(record), record.config)
+    throughput = next((each for each in callbacks.values() if isinstance(each, Throughput)), None)
+    return Parts(data, classifier, trainer, keeper, throughput, board)
+
+
+def make_source(config: Config) -> Source:
+    source: Source = instantiate(config.data.source, config.allow_targets)
+    return source
+
+
+def make_augmentation(config: Config) -> Augmentation:
+    train, test = (
+        {name: instantiate(node, config.allow_targets) for name, node in side.items()}
+        for side in (config.augmentation.train, config.augmentation.test)
+    )
+    return Augmentation(train, test, image_size=config.data.image_size)
+
+
+def make_network(config: Config, num_classes: int) -> nn.Module:
+    """With the initial weights of the config's seed; leaves torch's global generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(integer(config.seed, Stream.WEIGHTS))
+        net: nn.Module = instantiate(config.model, config.allow_targets, num_classes=num_classes)
+    return net
+
+
+def make_classifier(config: Config, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> Classifier:
+    return Classifier(
+        net,
+        mean=mean,
+        std=std,
+        optimizer=instantiate(config.optimizer, config.allow_targets),
+        scheduler=instantiate(config.scheduler, config.allow_targets),
+        label_smoothing=config.loss.label_smoothing,
+        l1=config.loss.l1,
+    )
+
+
+def _make_data(config: Config, *, use_gpu: bool) -> ClassificationData:
+    wanted = config.data.num_workers
+    automatic = min(15, (os.cpu_count() or 1) - 1) if use_gpu else 0  # free to choose: the batches do not depend on it
+    return ClassificationData(
+        make_source(config),
+        make_augmentation(config),
+        batch_size=config.data.batch_size,
+        val_fraction=config.data.val_fraction,
+        num_workers=wanted if isinstance(wanted, int) else automatic,
+        seed=config.seed,
+        pin_memory=use_gpu,
+    )
+
+
+def weights_hash(net: nn.Module) -> str:
+    """Sixteen hex digits over names and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+HPARAMS = (
+    "model._target_",
+    "model.depth",
+    "model.width",
+    "model.ghost_size",
+    "optimizer._target_",
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.nesterov",
+    "optimizer.weight_decay",
+    "data.batch_size",
+    "trainer.max_epochs",
+)
+
+
+def _columns(record: RunRecord) -> dict[str, Any]:
+    """The HParams table: the swept keys, the seed, and the settings that people ask for first."""
+    columns: dict[str, Any] = {**record.variant, "seed": record.seed}
+    for key in HPARAMS:
+        value: Any = record.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            columns.setdefault(key.removesuffix("._target_"), value)
+    return columns
+
+
+def _group(record: RunRecord) -> str:
+    return config_hash({key: value for key, value in record.config.items() if key != "seed"})
