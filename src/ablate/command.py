@@ -59,15 +59,14 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
 
 def train(config: DictConfig) -> "RunRecord":
     """One run, as Hydra calls it: in this process, or in one that a launcher has started."""
-    from ablate.config.check import check
-    from ablate.config.compose import resolve
+    from ablate.config.compose import checked
     from ablate.config.folders import variant_of
     from ablate.run import run
 
     hydra_config = HydraConfig.get()
-    checked = check(resolve(config).plain)
-    variant = variant_of(checked.factors, hydra_config.overrides.task)
-    record = run(checked, Path(hydra_config.runtime.output_dir), variant)
+    run_config = checked(config)
+    variant = variant_of(run_config.factors, hydra_config.overrides.task)
+    record = run(run_config, Path(hydra_config.runtime.output_dir), variant)
     if record.status == "interrupted":
         raise KeyboardInterrupt  # the runs after this one are not wanted either
     return record
@@ -75,7 +74,7 @@ def train(config: DictConfig) -> "RunRecord":
 
 def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> int:
     """A run or a sweep, from its plan to its table."""
-    from ablate.config.folders import remove_run
+    from ablate.config.folders import claim, remove_run
     from ablate.config.plan import plan
     from ablate.sweep.table import exit_code, show_run, show_sweep
 
@@ -85,25 +84,26 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     def task(config: DictConfig) -> "RunRecord | None":
         if planned.sweep:
             number = HydraConfig.get().job.num
-            log.info("\nrun %d of %d: %s", number + 1, len(planned.runs), list(planned.runs)[number])
+            log.info("run %d of %d: %s", number + 1, len(planned.runs), list(planned.runs)[number])
         try:
             return train(config)
         except UserError as error:  # found in the data, or by a part that was built
             refused.extend(error.problems)
             return None
 
+    folder = planned.folder if planned.folder_typed else claim(planned.folder)
     multirun = ["--multirun"] if options.multirun else []
     with _signals() as received:
-        _run_hydra(conf, [*_valued_flags(options), *multirun, *planned.words], task)
+        _run_hydra(conf, [*_valued_flags(options), *multirun, *planned.words_for(folder)], task)
     talks = int(os.environ.get("LOCAL_RANK", "0")) == 0  # not in the further processes of a run
     if planned.sweep and talks:
-        show_sweep(planned.folder, list(planned.runs))
-    elif refused:
-        remove_run(planned.folder)
-    elif talks:
-        show_run(planned.folder)
+        show_sweep(folder, list(planned.runs))
+    elif talks and not refused:
+        show_run(folder)
+    if refused and not planned.sweep and not planned.folder_typed:
+        remove_run(folder)
     UserError.raise_all(refused)
-    folders = [planned.folder / name for name in planned.runs] if planned.sweep else [planned.folder]
+    folders = [folder / name for name in planned.runs] if planned.sweep else [folder]
     return 128 + received[0] if received else exit_code(folders)
 
 

@@ -215,6 +215,14 @@ def test_a_mistake_that_the_data_shows_leaves_no_folder_and_no_traceback(command
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_folder_that_was_there_before_is_not_removed(command, training):
+    Path("mine").mkdir()
+    Path("mine", "precious").touch()
+    training.ends[0] = UserError.of("too few pictures", "more", "data.val_fraction=0.2")
+    assert command("hydra.run.dir=mine")[0] == 2
+    assert Path("mine", "precious").exists()
+
+
 def test_in_a_sweep_such_a_mistake_stays_with_its_run(command, training):
     training.ends[1] = UserError.of("too few pictures", "more", "data.val_fraction=0.2")
     code, out, err = command("-m", "seed=0,1,2")

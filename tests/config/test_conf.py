@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.check import check
-from ablate.config.compose import Composer, resolve
+from ablate.config.compose import Composer, checked, resolve
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
 
@@ -26,9 +25,7 @@ def composed(composer: Composer, option: str, pictures: Path) -> Config:
     words = [option.replace("/", "=")]
     if option == "data/image_folder":
         words.append(f"data.root='{pictures}'")
-    resolved = resolve(composer.compose(words))
-    assert resolved.problems == []
-    return check(resolved.plain)
+    return checked(composer.compose(words))
 
 
 def test_no_file_is_left_out():
@@ -72,7 +69,7 @@ def test_an_option_composes_passes_the_check_and_builds(composer, option, pictur
 
 
 def test_the_default_is_the_slim_network_on_the_digits(composer):
-    config = check(resolve(composer.compose([])).plain)
+    config = checked(composer.compose([]))
     assert config.data.source["_target_"] == "ablate.data.digits.Digits"
     assert (config.model["depth"], config.model["width"], config.model["ghost_size"]) == (18, 16, 32)
     assert (config.optimizer["momentum"], config.optimizer["nesterov"]) == (0.9, False)
@@ -107,7 +104,7 @@ def test_data_brings_its_augmentation_an_experiment_overrides_it_and_the_command
 
 
 def test_the_assignment_is_as_it_was_written(composer):
-    config = check(resolve(composer.compose(["experiment=assignment"])).plain)
+    config = checked(composer.compose(["experiment=assignment"]))
     assert (config.data.batch_size, config.trainer.max_epochs, config.loss.l1) == (128, 30, 1e-5)
     assert (config.optimizer["lr"], config.optimizer["momentum"], config.scheduler["max_lr"]) == (0.01, 0.9, 0.1)
     assert (config.model["width"], config.model["ghost_size"]) == (64, 64)
@@ -116,7 +113,7 @@ def test_the_assignment_is_as_it_was_written(composer):
 
 
 def test_the_assignment_as_run_is_as_its_code_was(composer):
-    config = check(resolve(composer.compose(["experiment=assignment_as_run"])).plain)
+    config = checked(composer.compose(["experiment=assignment_as_run"]))
     assert config.model["_target_"] == "ablate.model.resnet.resnet"
     assert config.scheduler["_target_"] == "ablate.model.schedule.constant"
     assert (config.optimizer["lr"], config.optimizer["momentum"]) == (0.004, 0.95)

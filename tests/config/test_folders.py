@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.folders import remove_run, run_folder, unused, variant_of
+from ablate.config.folders import claim, remove_run, run_folder, unused, variant_of
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,10 @@ def test_unused_counts_up(tmp_path: Path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run-2").mkdir()
     assert unused(tmp_path / "run") == tmp_path / "run-3"
+
+
+def test_a_folder_is_claimed_once(tmp_path: Path):
+    assert [claim(tmp_path / "runs" / "x").name for _ in range(3)] == ["x", "x-2", "x-3"]
 
 
 def test_a_removed_run_leaves_its_neighbours_and_no_empty_folder(tmp_path: Path):

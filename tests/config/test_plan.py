@@ -25,7 +25,7 @@ def test_a_single_run_goes_to_a_folder_of_its_name_time_and_hash(composer):
     assert planned.folder.parent == Path("outputs/runs")
     assert re.fullmatch(r"mine-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-[0-9a-f]{6}", planned.folder.name)
     assert planned.folder.name.endswith(config_hash(config.plain)[:6])
-    assert planned.words == ("name=mine", "optimizer.lr=0.2", f"hydra.run.dir='{planned.folder}'")
+    assert planned.words_for(Path("x")) == ["name=mine", "optimizer.lr=0.2", "hydra.run.dir='x'"]
 
 
 def test_planning_creates_nothing(composer):
@@ -114,7 +114,7 @@ def test_a_folder_that_was_typed_is_taken_unless_it_holds_a_run(composer, monkey
 
 def test_a_quote_in_a_folder_survives(composer):
     planned = plan(composer, ['hydra.run.dir="it\'s here"'])
-    assert composer.compose(planned.words).hydra.run.dir == "it's here"
+    assert composer.compose(planned.words_for(planned.folder)).hydra.run.dir == "it's here"
 
 
 def test_more_config_can_lie_elsewhere(tmp_path):
@@ -123,6 +123,29 @@ def test_more_config_can_lie_elsewhere(tmp_path):
     (own / "model" / "wide.yaml").write_text("defaults:\n  - gbn_resnet18\n  - _self_\nwidth: 128\n")
     (config,) = plan(Composer(CONF, extra=own), ["model=wide"]).runs.values()
     assert (config.model["width"], config.model["depth"]) == (128, 18)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("model/mine", "width: [1, 2", "expected ',' or ']'"),
+        ("model/mine", "defaults:\n  - gbn_resnet19\n", "Could not load 'model/gbn_resnet19'"),
+        ("experiment/mine", "# @package _global_\ndefaults:\n  - override /modle: resnet18\n", "override 'modle'"),
+        ("experiment/mine", "# @package _global_\noptimiser:\n  lr: 1\n", "optimiser={lr:1}: no such key"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(tmp_path, file, content, reason):
+    path = tmp_path / "own" / f"{file}.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(UserError) as error:
+        plan(Composer(CONF, extra=tmp_path / "own"), [file.replace("/", "=")])
+    assert reason in str(error.value)
+    assert (
+        f"correct {file}.yaml" in str(error.value)
+        or "~optimiser" in str(error.value)
+        or "optimizer=" in str(error.value)
+    )
 
 
 def test_a_network_that_we_do_not_know_is_built_on_trial(composer):

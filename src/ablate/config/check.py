@@ -1,5 +1,4 @@
-"""A resolved mapping in, a checked `Config` out, or everything that is wrong with it. Imports torch for a `_target_`
-that `nodes.py` does not list, and else not."""
+"""Everything that is wrong with a resolved config. Imports torch only for a `_target_` that is not in `nodes.py`."""
 
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
@@ -11,19 +10,11 @@ from ablate.config.schema import Config
 from ablate.config.signature import argument_problems
 from ablate.config.targets import interpolations, nodes, refusal_of, unlisted, unusable_packages
 from ablate.config.translate import section_problems
-from ablate.errors import Problem, UserError
+from ablate.errors import Problem
 
 MISSING = "\0missing"  # stands for a value that is not set, once that has been reported
-Found = tuple[str, Problem]  # the config path, and what is wrong there
-
-
 NO_LINKS: Mapping[str, str] = MappingProxyType({})
-
-
-def check(plain: Mapping[str, Any]) -> Config:
-    """The config of one run, or a `UserError` with everything that is wrong with it."""
-    UserError.raise_all(find_problems(plain))
-    return Config.of(plain)
+Found = tuple[str, Problem]  # the config path, and what is wrong there
 
 
 def find_problems(
@@ -70,7 +61,7 @@ def _node_problems(path: str, node: Mapping[str, Any], allow: list[str], typed: 
         allowed = f"one of {', '.join(KNOWN.get(slot, {}))}, or a class of your own"
         fix = f"leave {path}._target_ as it was"
         yield f"{path}._target_", Problem(f"{path}._target_={target}, which belongs in {other}", allowed, fix)
-    elif slot == "augmentation" or path.startswith("augmentation."):
+    elif path.startswith("augmentation."):
         return  # `parts.py` builds these: Albumentations takes seconds to import
     elif problem := refusal_of(target, allow, path):
         yield f"{path}._target_", problem

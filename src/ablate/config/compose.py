@@ -16,8 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.check import MISSING, leaves
+from ablate.config.check import MISSING, find_problems, leaves
 from ablate.config.resolvers import register_resolvers, without_hydra
+from ablate.config.schema import Config
 from ablate.config.translate import words_at
 from ablate.errors import Problem, UserError
 
@@ -55,10 +56,9 @@ class Composer:
     def groups(self) -> list[str]:
         return sorted(group for group in self._loader.list_groups("") if group != "hydra" and self.options(group))
 
-    def compose(self, words: Sequence[str], *, sweep: bool = False) -> DictConfig:
-        """The config with its `hydra` node, unresolved. Raises Hydra's own exceptions."""
-        mode = RunMode.MULTIRUN if sweep else RunMode.RUN
-        return self._loader.load_configuration(self.config_name, list(words), mode, from_shell=False)
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """The config of one run with its `hydra` node, unresolved. Raises Hydra's own exceptions."""
+        return self._loader.load_configuration(self.config_name, list(words), RunMode.RUN, from_shell=False)
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,13 @@ def resolve(config: DictConfig) -> Resolved:
         else:
             assert isinstance(plain, dict)
             return Resolved({str(key): value for key, value in plain.items()}, links, list(problems.values()))
+
+
+def checked(config: DictConfig) -> Config:
+    """The config that Hydra hands to a run, or a `UserError` with everything that is wrong with it."""
+    resolved = resolve(config)
+    UserError.raise_all([*resolved.problems, *find_problems(resolved.plain, resolved.links)])
+    return Config.of(resolved.plain)
 
 
 def _replace(config: DictConfig, key: str) -> None:

@@ -53,6 +53,17 @@ def unused(folder: Path) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
+def claim(folder: Path) -> Path:
+    """Create `folder`, or the first unused one after it, for this process alone."""
+    while True:
+        path = unused(folder)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # another process was faster
+            continue
+        return path
+
+
 def holds_a_run(folder: Path) -> bool:
     return (folder / FILE_NAME).exists()
 

@@ -11,14 +11,16 @@ from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ablate.config.compose import Composer
 from ablate.config.resolvers import without_hydra
 from ablate.config.schema import OWNED
 from ablate.config.wording import nearest, nearest_key, show
-from ablate.errors import Problem
+from ablate.errors import Problem, UserError
 
-UNUSABLE = (HydraException, OmegaConfBaseException, ValueError, AssertionError)  # what Hydra raises for a wrong word
+# What Hydra raises for a wrong word, or for a wrong file that a word chooses.
+UNUSABLE = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 
 
 def parse_words(composer: Composer, words: Iterable[str]) -> tuple[list[Override], list[Problem]]:
@@ -45,7 +47,13 @@ def compose_what_fits(composer: Composer, words: Sequence[str]) -> tuple[DictCon
     except UNUSABLE:
         pass
     overrides = [composer.parse(word) for word in words]
-    config, kept, problems = composer.compose([]), list[str](), []
+    try:
+        config = composer.compose([])
+    except UNUSABLE as error:
+        given = f"the config without any argument: {_reason(error)}"
+        raise UserError.of(given, "files that compose", "git diff conf") from error
+    kept: list[str] = []
+    problems: list[Problem] = []
     for override in sorted(overrides, key=lambda each: not composer.options(each.key_or_group)):
         try:
             config = composer.compose([*kept, str(override.input_line)])
@@ -108,9 +116,10 @@ def _unfitting(composer: Composer, override: Override, config: DictConfig, error
         return Problem(word, f"not a key of a config: {OWNED[key]}", f"leave {key} out")
     if override.is_add() and key in known:
         return Problem(f"{word}: the key exists", "+ for a new key, no + for one that exists", word.lstrip("+"))
+    if composer.options(key) and override.package is None:
+        return Problem(f"{word}: {_reason(error)}", "a file that composes", f"correct {key}/{override.value()}.yaml")
     if key in known or override.package is not None or override.is_hydra_override():
-        reason = str(error).partition("\n")[0]
-        return Problem(f"{word}: {reason}", "python train.py --hydra-help", f"leave {word} out")
+        return Problem(f"{word}: {_reason(error)}", "python train.py --hydra-help", f"leave {word} out")
     group = key.partition(".")[0]
     if option := _option_with(composer, group, key):
         chosen = config.hydra.runtime.choices.get(group)
@@ -126,9 +135,18 @@ def _option_with(composer: Composer, group: str, key: str) -> str | None:
     if "." not in key:
         return None
     for option in composer.options(group):
-        if OmegaConf.select(composer.compose([f"{group}={option}"]), key, throw_on_missing=False) is not None:
+        try:
+            config = composer.compose([f"{group}={option}"])
+        except UNUSABLE:
+            continue
+        if OmegaConf.select(config, key, throw_on_missing=False) is not None:
             return option
     return None
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without the list of places where Hydra has looked."""
+    return " ".join(str(error).partition("Config search path:")[0].split())[:300]
 
 
 def keys_of(config: DictConfig) -> list[str]:

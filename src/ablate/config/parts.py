@@ -29,11 +29,12 @@ def _augmentation_problems(config: Config) -> Iterator[Problem]:
 
     sides: dict[str, dict[str, Any]] = {"train": {}, "test": {}}
     found: list[Problem] = []
+    wrong: list[Mapping[str, Any]] = []  # the test side repeats transforms of the train side
     for side, transforms in (("train", config.augmentation.train), ("test", config.augmentation.test)):
         for name, node in transforms.items():
-            wrong, transform = _build(node, config.allow_targets, f"augmentation.{side}.{name}")
-            found += wrong
-            sides[side][name] = transform
+            problems, sides[side][name] = _build(node, config.allow_targets, f"augmentation.{side}.{name}")
+            found += problems if node not in wrong else []
+            wrong += [node] if problems else []
     if not found:
         try:
             Augmentation(sides["train"], sides["test"], image_size=config.data.image_size)

@@ -28,12 +28,18 @@ Composed = Callable[..., tuple[DictConfig, list[Problem]]]  # words -> their con
 
 @dataclass(frozen=True)
 class Plan:
-    """`words`: the overrides to give to Hydra. `folder`: of the run, or of the sweep. `runs`: name -> config."""
+    """`runs`: name -> config. `folder`: of the run, or of the sweep; taken as it is if it was typed."""
 
     words: tuple[str, ...]
-    folder: Path
     sweep: bool
     runs: dict[str, Config]
+    folder: Path
+    folder_typed: bool
+
+    def words_for(self, folder: Path) -> list[str]:
+        """The overrides to give to Hydra, for this folder."""
+        quoted = str(folder).replace("'", "\\'")
+        return [*self.words, f"{_folder_key(self.sweep)}='{quoted}'"]
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,12 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
         problems += _part_problems(configs.values(), settings)
     UserError.raise_all(problems)
 
-    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
-    folder = _folder(Path(str(OmegaConf.select(settings, key))), list(configs) if sweep else [], key, typed)
+    key = _folder_key(sweep)
+    folder = Path(str(OmegaConf.select(settings, key)))
+    if key in typed:
+        _refuse_taken(folder, configs if sweep else (), key)
     factors = [f"factors=[{','.join(_factors(overrides))}]"] if sweep else []
-    return Plan((*words, *factors, f"{key}={_quoted(str(folder))}"), folder, sweep, configs)
+    return Plan((*words, *factors), sweep, configs, folder if key in typed else unused(folder), key in typed)
 
 
 def compose(conf: Path, words: Sequence[str] = ()) -> Config:
@@ -137,14 +145,17 @@ def _part_problems(configs: Iterable[Config], settings: DictConfig) -> Iterator[
             yield from part_problems(config, here=here)
 
 
-def _folder(planned: Path, names: Sequence[str], key: str, typed: Collection[str]) -> Path:
-    """Where a run, or a sweep with runs of these names, goes: nowhere where a run is."""
-    if key not in typed:
-        return unused(planned)
-    taken = [path for path in [planned / name for name in names] or [planned] if holds_a_run(path)]
-    if taken and "LOCAL_RANK" not in os.environ:  # set in the further processes of a run
-        raise UserError.of(f"{key}={planned}: {taken[0]} holds a run", "a new folder", f"{key}={unused(planned)}")
-    return planned
+def _folder_key(sweep: bool) -> str:
+    return "hydra.sweep.dir" if sweep else "hydra.run.dir"
+
+
+def _refuse_taken(folder: Path, names: Collection[str], key: str) -> None:
+    """Raise `UserError` if there is a run where this one, or one of a sweep, is to go."""
+    if "LOCAL_RANK" in os.environ:
+        return  # a further process of the run that is there
+    for path in [folder / name for name in names] or [folder]:
+        if holds_a_run(path):
+            raise UserError.of(f"{key}={folder}: {path} holds a run", "a new folder", f"{key}={unused(folder)}")
 
 
 def _factors(overrides: Iterable[Override]) -> list[str]:
@@ -165,7 +176,3 @@ def _in_order(overrides: Iterable[Override]) -> list[str]:
 
 def _word(override: Override) -> str:
     return str(override.input_line)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"

@@ -49,6 +49,7 @@ class Augmentation(Section):
     test: dict[str, Node]
 
 
+_DeviceNumbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 _Batches = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | None
 
 
@@ -56,9 +57,11 @@ class Trainer(Section):
     """Keys of Lightning's Trainer, as `conf/trainer/auto.yaml` explains them."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = key("auto, cpu, gpu, cuda or mps", "auto")
-    devices: Literal["auto"] | Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = key(
-        "a whole number from 1, a list of device numbers, or auto", 1
-    )
+    devices: (
+        Literal["auto"]
+        | Annotated[int, Field(ge=1)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    ) = key("a whole number from 1, a list of device numbers, or auto", 1)
     num_nodes: int = key("a whole number from 1", 1, ge=1)
     strategy: Literal["auto", "ddp", "ddp_spawn", "ddp_fork"] = key("auto, ddp, ddp_spawn or ddp_fork", "auto")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"] = key(
@@ -91,7 +94,7 @@ class Report(Section):
 
 
 class Config(Section):
-    """One run, checked. Made by `compose.compose`; `plain` is the same as a resolved mapping."""
+    """One run, checked. Made by `plan.compose`; `plain` is the same as a resolved mapping."""
 
     name: str = key("a file name: letters, digits and . _ - +", "my_run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
     seed: int = key("a whole number from 0, below 2^32", 0, ge=0, lt=2**32)

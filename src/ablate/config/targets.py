@@ -74,9 +74,10 @@ def refusals(config: Any, allow: Sequence[str] = (), path: str = "") -> Iterator
 def refusals_of_hydra(node: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the `hydra` node of a config: its plugins and callbacks, and the classes of its logging."""
     for path, inner in nodes(node, "hydra"):
-        target = inner["_target_"]
-        problem = None if _listed(str(target), ALLOWED_TO_HYDRA) else _not_listed(target, ALLOWED_TO_HYDRA, path)
-        if problem := problem or _impostor(target, ALLOWED_TO_HYDRA, path):
+        target = str(inner["_target_"])
+        if not _listed(target, ALLOWED_TO_HYDRA):
+            yield _not_listed(target, ALLOWED_TO_HYDRA, path)
+        elif problem := _impostor(target, ALLOWED_TO_HYDRA, path):
             yield problem
     for section in ("job_logging", "hydra_logging"):
         for path, value in _factories(node.get(section), f"hydra.{section}"):

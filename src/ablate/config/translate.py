@@ -26,20 +26,6 @@ def section_problems(
             yield _translate(section, error, path, typed)
 
 
-def unknown_key(path: str, value: Any, known: Collection[str], *, typed: bool) -> Problem:
-    """A key that its section, with the keys `known`, does not have."""
-    section, _, name = path.rpartition(".")
-    without = f"leave {path} out" if typed else f"~{path}"
-    if path in OWNED:
-        return Problem(f"{path}={show(value)}", f"not a key of a config: {OWNED[path]}", without)
-    names = ", ".join(sorted(other for other in known if not other.startswith("_")))
-    allowed = f"the keys of {section or 'a config'}: {names or 'none'}"
-    meant = nearest(name, known)
-    right = f"{section}.{meant}" if section else meant
-    fix = f"{right}={show(value)}" if meant else without
-    return Problem(f"{path}={show(value)}: no such key", allowed, fix)
-
-
 def words_at(path: str) -> tuple[str, str]:
     """What is allowed at a path of the config, and what to type."""
     section: type[BaseModel] | None = Config
@@ -55,9 +41,7 @@ def _translate(section: type[BaseModel], error: ErrorDetails, path: str, typed: 
     full = ".".join(part for part in (path, *where) if part)
     value = error["input"]
     if error["type"] == "extra_forbidden":
-        return full, unknown_key(
-            full, value, _names(inside), typed=any(f"{key}.".startswith(f"{full}.") for key in typed)
-        )
+        return full, _unknown_key(full, value, _names(inside), typed)
     allowed, fix = _words(full, field)
     if error["type"] == "missing":
         return full, Problem(f"{full} is not set", allowed, fix)
@@ -66,6 +50,21 @@ def _translate(section: type[BaseModel], error: ErrorDetails, path: str, typed: 
     if field is not None and get_origin(field.annotation) is dict and len(where) > 1:
         fix = f"~{full}"
     return full, Problem(f"{full}={show(value)}", allowed, fix)
+
+
+def _unknown_key(path: str, value: Any, known: Collection[str], typed: Collection[str]) -> Problem:
+    """A key that its section, with the keys `known`, does not have."""
+    section, _, name = path.rpartition(".")
+    was_typed = any(f"{key}.".startswith(f"{path}.") for key in typed)
+    without = f"leave {path} out" if was_typed else f"~{path}"
+    if path in OWNED:
+        return Problem(f"{path}={show(value)}", f"not a key of a config: {OWNED[path]}", without)
+    names = ", ".join(sorted(other for other in known if not other.startswith("_")))
+    allowed = f"the keys of {section or 'a config'}: {names or 'none'}"
+    meant = nearest(name, known)
+    right = f"{section}.{meant}" if section else meant
+    fix = f"{right}={show(value)}" if meant else without
+    return Problem(f"{path}={show(value)}: no such key", allowed, fix)
 
 
 def _locate(
