@@ -124,14 +124,17 @@ def test_one_seed_gives_no_interval_and_a_way_out():
     ("seeds_a", "seeds_b", "paired"),
     [
         ("01234", "01234", True),
+        ("01", "01", True),
         ("01234", "012", True),  # three of five
-        ("01234", "01", False),  # two of five: ten values in two groups know more
+        ("01234", "01", False),  # two of five: seven runs in two groups know more
+        ("0123", "01", False),  # half, but two differences know next to nothing of their spread
+        ("0123456", "012", False),
         ("0123", "4567", False),
         ("0", "0", False),  # one pair has no spread
         ("012", "2345", False),
     ],
 )
-def test_arms_are_paired_when_half_of_their_seeds_are_shared(seeds_a, seeds_b, paired):
+def test_arms_are_paired_when_enough_of_their_seeds_are_shared(seeds_a, seeds_b, paired):
     assert choose_pairs(dict.fromkeys(seeds_a, 0.0), dict.fromkeys(seeds_b, 0.0))[0] == paired
 
 

@@ -82,20 +82,32 @@ def analyse(collection: Collection, folders: Sequence[Path], options: Options) -
         pairs=tuple(pairs),
         pictures=tuple(_pictures(pairs or effects, options.level)),
         costs=() if fairness.refusals else tuple(cost(arm, target, options.level) for arm in design.arms if arm.runs),
-        sentences=tuple(_refused(folders, design, fairness.refusals) or _answers(design, settings, effects, pairs)),
+        sentences=tuple(
+            _refused(folders, options, design, fairness.refusals) or _answers(design, settings, effects, pairs)
+        ),
     )
 
 
-def command(folders: Sequence[Path], *options: str) -> str:
+def command(folders: Sequence[Path], options: Options, *more: str) -> str:
     """What to type to make the report again."""
-    return " ".join(["python -m ablate report", *(shlex.quote(str(folder)) for folder in folders), *options])
+    given = {
+        "metric": options.metric,
+        "factor": options.factor,
+        "margin": options.margin,
+        "level": options.level if options.level != Options.level else None,
+        "baseline": options.baseline,
+    }
+    words = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
+    words += [f"--allow {shlex.quote(key)}" for key in options.allow]
+    places = [shlex.quote(str(folder)) for folder in folders]
+    return " ".join(["python -m ablate report", *places, *words, *more])
 
 
-def override(folders: Sequence[Path], design: Design, refusals: Sequence[guard.Refusal]) -> str:
+def override(folders: Sequence[Path], options: Options, design: Design, refusals: Sequence[guard.Refusal]) -> str:
     """What to type to compare all the same."""
     keys = [shlex.quote(refusal.key) for refusal in refusals]
     asked = [] if design.factors else [f"--factor {keys.pop(0)}"]  # runs of no sweep: somebody has to say what is meant
-    return command(folders, *asked, *(f"--allow {key}" for key in keys))
+    return command(folders, options, *asked, *(f"--allow {key}" for key in keys))
 
 
 def _complete(contrasts: Sequence[Contrast]) -> list[Contrast]:
@@ -112,7 +124,8 @@ def _settings(runs: Sequence[Run], options: Options) -> tuple[Settings, float, l
     notes: list[str] = []
 
     def configured(key: str, default: Any) -> Any:
-        values = Counter(value for run in runs if isinstance(value := run.config.get(key), int | float | str))
+        kinds = (str,) if isinstance(default, str) else (int, float)
+        values = Counter(value for run in runs if isinstance(value := run.config.get(key), kinds))
         if len(values) > 1:
             found = ", ".join(str(value) for value in values)
             notes.append(f"{key} differs between the runs ({found}): {values.most_common(1)[0][0]} is used.")
@@ -159,12 +172,14 @@ def _fate(run: Run, why: str) -> str:
     return "repeated" if why.startswith("same variant") else "without a result"
 
 
-def _refused(folders: Sequence[Path], design: Design, refusals: Sequence[guard.Refusal]) -> list[str]:
+def _refused(folders: Sequence[Path], options: Options, design: Design, refusals: Sequence[guard.Refusal]) -> list[str]:
     if not refusals:
         return []
     what = "; ".join(refusal.what for refusal in refusals[:3])
     more = f"; and {len(refusals) - 3} more" if len(refusals) > 3 else ""
-    return [f"No comparison: {what}{more}. To compare all the same, type: {override(folders, design, refusals)}"]
+    return [
+        f"No comparison: {what}{more}. To compare all the same, type: {override(folders, options, design, refusals)}"
+    ]
 
 
 def _answers(

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.errors import UserError
 from ablate.record import write_atomically
 from ablate.report import export, page
 from ablate.report.analysis import Analysis, Options, analyse
 from ablate.report.collect import collect
+from ablate.report.sentence import tally
+
+MAX_SENTENCES = 12  # on the terminal
 
 
 @dataclass(frozen=True)
@@ -18,14 +22,11 @@ class Report:
     page: Path
 
     def __str__(self) -> str:
-        sentences = list(self.analysis.sentences[:MAX_SENTENCES])
-        if len(self.analysis.sentences) > MAX_SENTENCES:
-            sentences.append(f"and {len(self.analysis.sentences) - MAX_SENTENCES} more comparisons, in the report")
-        notes = [f"note: {note}" for note in self.analysis.notes]
-        return "\n".join([*sentences, *notes, f"report: {self.page}"])
-
-
-MAX_SENTENCES = 12  # on the terminal
+        said = list(self.analysis.sentences)
+        if len(said) > MAX_SENTENCES:
+            all_in_all = tally([*self.analysis.effects, *self.analysis.pairs])
+            said[MAX_SENTENCES:] = [f"and {len(said) - MAX_SENTENCES} more in the report; all in all {all_in_all}"]
+        return "\n".join([*said, *(f"note: {note}" for note in self.analysis.notes), f"report: {self.page}"])
 
 
 def report(
@@ -58,6 +59,11 @@ def report(
         "report.md": page.markdown(analysis, folder),
         "report.html": page.html(analysis, folder),
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
+    try:
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except OSError as cause:
+        raise UserError.of(
+            f"{folder} cannot be written to ({cause})", "a folder of your own", f"ls -ld {folder}"
+        ) from None
     return Report(analysis, folder / "report.html")

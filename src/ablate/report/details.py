@@ -1,56 +1,68 @@
 """A comparison, number by number, in words: what the page and the Markdown report list."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ablate.report.metric import decimals, number, p_value
+from ablate.report.metric import decimals, number, p_phrase, p_value
 from ablate.report.sentence import amount, places_of
 from ablate.report.statistics import MAX_EXACT, MAX_SEEDS, Share, TTest, sign_flip_floor
 from ablate.report.verdict import Comparison, Settings, Side
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
+    """A quantity, its values, one a comparison, and how to read it."""
+
     name: str
-    value: str
-    note: str = ""
+    values: tuple[str, ...]
+    note: str
 
 
-def details(c: Comparison, settings: Settings) -> list[Row]:
-    """Every number of one comparison; what could not be computed is "-"."""
+def details(comparisons: Sequence[Comparison], settings: Settings) -> list[Row]:
+    """Every number of some comparisons of one family, a column each; what could not be computed is "-"."""
+    columns = [_details(c, settings, several=len(comparisons) > 1) for c in comparisons]
+    return [
+        Row(
+            same[0][0],
+            tuple(value for _, value, _ in same),
+            same[0][2] if len({note for _, _, note in same}) == 1 else "",
+        )
+        for same in zip(*columns, strict=True)
+    ]
+
+
+def _details(c: Comparison, settings: Settings, *, several: bool) -> list[tuple[str, str, str]]:
+    """Name, value, note."""
     level, unit = f"{100 * settings.level:g} %", settings.metric.unit
     places, rests = places_of(c), "; the verdict rests on it"
     rows = [
-        Row(c.a.label, _side(c.a, settings), "mean of the seeds, standard deviation"),
-        Row(c.b.label, _side(c.b, settings), "the baseline"),
-        Row("difference", f"{number(c.difference, places, sign=True)} {unit}".strip(), c.reason),
-        Row("paired by seed", _t(c.t_paired, places), f"{level} t interval{rests if c.paired else ''}"),
-        Row("unpaired", _t(c.t_welch, places), f"Welch's {level} t interval{'' if c.paired else rests}"),
-        Row("correlation of the pairs", number(c.correlation), "above 0, pairing narrows the interval"),
-        Row("sign-flip p", p_value(c.p_sign_flip), _sign_flip_note(c)),
+        ("the first" if several else c.a.label, _side(c.a, settings), "mean of the seeds, standard deviation"),
+        ("the second" if several else c.b.label, _side(c.b, settings), "the baseline"),
+        ("difference", f"{number(c.difference, places, sign=True)} {unit}".strip(), ""),
+        ("paired by seed", _t(c.t_paired, places), f"{level} t interval{rests if c.paired else ''}"),
+        ("unpaired", _t(c.t_welch, places), f"Welch's {level} t interval{'' if c.paired else rests}"),
+        ("correlation of the pairs", number(c.correlation), "above 0, pairing narrows the interval"),
+        ("sign-flip p", "-" if c.p_sign_flip is None else f"{c.p_sign_flip:.3g}", _sign_flip_note(c)),
     ]
     if c.family > 1:
         both = " to ".join(number(bound, places, sign=True) for bound in c.simultaneous or ()) or "-"
         rows += [
-            Row("corrected p", p_value(c.p_holm), f"Holm, over {c.family} comparisons"),
-            Row("interval for all together", both, f"holds for all {c.family} comparisons at once (Bonferroni)"),
-            Row("Dunnett's p", p_value(c.p_dunnett), "all against one control, unpaired, equal variances"),
+            ("corrected p", p_value(c.p_holm), f"Holm, over {c.family} comparisons"),
+            ("interval for all together", both, f"holds for all {c.family} comparisons at once (Bonferroni)"),
+            ("Dunnett's p", p_value(c.p_dunnett), "all against one control, unpaired, equal variances"),
         ]
-    rows.append(Row("chance to come out ahead", _share(c.superiority), _ahead_note(c)))
+    at = "the same seed" if c.paired else "any two seeds"
+    rows.append(("chance to come out ahead", _share(c.superiority), f"of the first, at {at}"))
     margin = amount(settings.margin, settings)
     if settings.margin:
         corrected = f", corrected {p_value(c.p_equivalence_holm)}" if c.family > 1 else ""
-        rows.append(
-            Row(f"equivalence within {margin}", f"p = {p_value(c.p_equivalence)}{corrected}", "two one-sided tests")
-        )
+        rows.append((f"equivalence within {margin}", f"{p_phrase(c.p_equivalence)}{corrected}", "two one-sided tests"))
     rows += [
-        Row("smallest margin that holds", number(c.within, places), "the arms would be equivalent within this"),
-        Row("smallest difference found", number(c.detectable, places), "by this many seeds, in 80 of 100 sweeps"),
+        ("smallest margin that holds", number(c.within, places), "the two would be equivalent within this"),
+        ("smallest difference found", number(c.detectable, places), "by this many seeds, in 80 of 100 sweeps"),
     ]
     if settings.margin:
-        rows.append(
-            Row(f"seeds to find {margin}", _needed(c), "in 80 of 100 sweeps; the range is the spread's own error")
-        )
+        note = "in 80 of 100 sweeps; the range is the spread's own error"
+        rows.append((f"seeds to find {margin}", _needed(c), note))
     return rows
 
 
@@ -76,7 +88,7 @@ def _side(side: Side, settings: Settings) -> str:
 def _t(t: TTest | None, places: int) -> str:
     if t is None:
         return "-"
-    return f"{number(t.low, places, sign=True)} to {number(t.high, places, sign=True)}, p = {p_value(t.p)}"
+    return f"{number(t.low, places, sign=True)} to {number(t.high, places, sign=True)}, {p_phrase(t.p)}"
 
 
 def _sign_flip_note(c: Comparison) -> str:
@@ -88,10 +100,6 @@ def _sign_flip_note(c: Comparison) -> str:
 
 def _share(share: Share) -> str:
     return f"{100 * share.value:.0f} %, {100 * share.low:.0f} to {100 * share.high:.0f} %"
-
-
-def _ahead_note(c: Comparison) -> str:
-    return f"of {c.a.label} over {c.b.label}, at {'the same' if c.paired else 'any'} seed"
 
 
 def _needed(c: Comparison) -> str:

@@ -6,6 +6,7 @@ well, so that it can be read without colour. Text stays text.
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -28,6 +29,7 @@ MAX_ROWS = 16  # arms or comparisons in one picture
 MAX_CURVES = 6  # arms in a picture of curves
 
 _WIDTH = 380  # px: a phone shows it nearly as large, a desktop larger
+_MAX_LABEL = 46  # characters
 _INK, _FAINT, _BAND = "#010101", "#020202", "#030303"
 _ARMS = ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04", "#0a0a05", "#0a0a06")
 _CSS = {
@@ -41,6 +43,7 @@ _DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0,
 _AT_AXES: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
 _STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.size": 10.5,
     "text.color": _INK,
     "axes.edgecolor": _FAINT,
@@ -79,8 +82,10 @@ def differences(comparisons: Sequence[Comparison], settings: Settings) -> str:
                     axes.plot(c.simultaneous, (y, y), color=_ARMS[1], linewidth=0.9)
                 axes.plot((c.t.low, c.t.high), (y, y), color=_ARMS[1], linewidth=3.2, solid_capstyle="butt")
             axes.plot(c.difference, y, **_dots(_ARMS[1], "D", 6.5))
-            label = f"{c.a.label} - {c.b.label}" if len(shown) > 1 else ""
-            _row_label(axes, y, label, f"{c.verdict} [{interval(c, settings)}]" if label else interval(c, settings))
+            if len(shown) > 1:
+                _row_label(axes, y, f"{c.a.label} - {c.b.label}", c.verdict)
+            else:
+                _row_label(axes, y, "", interval(c, settings))
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, -0.05 * (high - low)), max(high, 0.05 * (high - low)))
         axes.set_ylim(0.45 - len(shown), 0.75)
@@ -133,7 +138,13 @@ def curves(arms: Sequence[Arm], name: str, target: float | None = None) -> str |
             every = max(1, len(each.epochs) // 8)
             marks: dict[str, Any] = {"marker": _MARKERS[i], "markersize": 3.6, "markevery": (i % every, every)}
             axes.plot(
-                each.epochs, each.mean, color=_ARMS[i], linestyle=_DASHES[i], linewidth=1.6, label=arm.label, **marks
+                each.epochs,
+                each.mean,
+                color=_ARMS[i],
+                linestyle=_DASHES[i],
+                linewidth=1.6,
+                label=_cut(arm.label),
+                **marks,
             )
         # The first epochs would press the rest, which is of interest, into a corner.
         settled = np.concatenate([each.mean[len(each.mean) // 5 :] for _, _, each in found])
@@ -160,15 +171,21 @@ def _dots(colour: str, marker: str, size: float) -> dict[str, Any]:
 
 def _row_label(axes: Axes, y: float, left: str, right: str) -> None:
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9.5}
-    axes.annotate(left, (0, y), (0, 12), ha="left", weight="bold", **place)
+    axes.annotate(_cut(left), (0, y), (0, 12), ha="left", weight="bold", **place)
     axes.annotate(right, (1, y), (0, 12), ha="right", **place)
+
+
+def _cut(label: str) -> str:
+    """What fits beside a number; the tables have it whole."""
+    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
 
 
 @contextmanager
 def _figure(name: str, height: float) -> Iterator[tuple[Figure, Axes, list[str]]]:
     """A figure to draw on; once drawn, the list holds its SVG. The same picture gives the same bytes."""
     out: list[str] = []
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's browser has more fonts
         figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
         yield figure, figure.add_subplot(), out
         buffer = io.StringIO()
@@ -183,7 +200,7 @@ def _for_page(svg: str) -> str:
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r'^<svg [^>]*(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg)
     svg = re.sub(r" font-family: [^;]*;", "", svg)
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # places, never the labels
     for colour, variable in _CSS.items():
         svg = svg.replace(colour, variable)
     return svg

@@ -85,7 +85,7 @@ def _differs(key: str, levels: dict[str, list[Run]]) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= 24 else f"{text[:21]}..."
 
 
 def _warnings(runs: Sequence[Run], design: Design, metric: str) -> Iterator[str]:

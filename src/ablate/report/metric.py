@@ -65,3 +65,9 @@ def p_value(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_phrase(p: float | None) -> str:
+    """ "p = 0.034"; "p < 0.001"."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -5,6 +5,7 @@ Words and numbers are made in Python; the templates only place them. Jinja escap
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ from ablate.report.arms import Arm, short_names
 from ablate.report.details import details, summary
 from ablate.report.metric import number
 from ablate.report.pictures import Pictures
-from ablate.report.sentence import measured, parts
+from ablate.report.sentence import measured, parts, tally
 from ablate.report.statistics import POWER
 from ablate.report.verdict import Comparison
 
 SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "?"}
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
-MAX_DETAILS = 6  # comparisons shown number by number; the table holds all
+MAX_ANSWERS = 8  # sentences at the top; the table has all comparisons
+MAX_DETAILS = 4  # effects shown number by number; report.json has the numbers of all
 SHEET_SIZE = (900, 1400)  # px, of a Grad-CAM sheet on the page
 
 
@@ -63,7 +65,7 @@ def _markdown(value: Any) -> Any:
     """Text stays text in Markdown too: no tag, no table cell, no emphasis of its own."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = " ".join(value.split()).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    text = re.sub(r"\s+", " ", value).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     for mark in "|*_`[]":
         text = text.replace(mark, f"\\{mark}")
     return text
@@ -71,22 +73,30 @@ def _markdown(value: Any) -> Any:
 
 def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
     settings = analysis.settings
-    compared = [*analysis.effects, *analysis.pairs]
+    shown = analysis.effects[:MAX_DETAILS]
     answers = [(c.verdict, SYMBOLS[c.verdict], *parts(c, settings)) for c in analysis.effects]
     said = {"".join(words) for _, _, *words in answers}
+    answers.sort(key=lambda each: each[0] == "inconclusive")  # if not all can be shown, then those that say something
     return {
         "title": _title(analysis),
-        "answers": answers,
+        "answers": answers[:MAX_ANSWERS],
+        "tally": tally(analysis.effects) if len(answers) > MAX_ANSWERS else "",
         "other_sentences": [each for each in analysis.sentences if each not in said] if not analysis.pairs else [],
         "refusals": [(each.what, f"--allow {each.key}") for each in analysis.refusals],
-        "override": override(analysis.folders, analysis.design, analysis.refusals) if analysis.refusals else "",
+        "override": override(analysis.folders, analysis.options, analysis.design, analysis.refusals)
+        if analysis.refusals
+        else "",
         "notes": analysis.notes,
         "summaries": [
             (name, summary(each))
-            for name, each in (("Effects", analysis.effects), ("Every variant against the baseline", analysis.pairs))
+            for name, each in (
+                ("Main effects" if analysis.pairs else "Comparisons", analysis.effects),
+                ("Every variant against the baseline", analysis.pairs),
+            )
             if len(each) > 1
         ],
-        "details": [(f"{c.a.label} - {c.b.label}", details(c, settings)) for c in compared[:MAX_DETAILS]],
+        "detailed": [f"{c.a.label} - {c.b.label}" for c in shown],
+        "details": details(shown, settings) if shown else [],
         "costs": tables.cost_lines(analysis),
         "pictures": [(each, tables.mcnemar_lines(each), tables.picture_lines(each)) for each in analysis.pictures],
         "runs": tables.run_lines(analysis, folder),
@@ -99,8 +109,7 @@ def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
         "alpha": f"{settings.alpha:.3g}",
         "power": f"{100 * POWER:g}",
         "target": f"{analysis.target:g}",
-        "several": len(compared) > 1,
-        "again": command(analysis.folders),
+        "again": command(analysis.folders, analysis.options),
         "number": number,
     }
 

@@ -140,7 +140,8 @@ def _bootstrap_variance(difference: NDArray[np.int8], seed: int) -> float:
     kinds, counts = np.unique(difference, axis=1, return_counts=True)
     seeds = rng.multinomial(num_seeds - 1, np.full(num_seeds, 1 / num_seeds), size=NUM_RESAMPLES) / (num_seeds - 1)
     pictures = rng.multinomial(num_pictures, counts / num_pictures, size=NUM_RESAMPLES) / num_pictures
-    return float(((seeds @ kinds) * pictures).sum(axis=1).var())
+    by_kind = seeds.astype(np.float32) @ kinds.astype(np.float32)
+    return float((by_kind * pictures).sum(axis=1).var())
 
 
 def _mcnemar(seed: int, row: NDArray[np.int8]) -> PairOfRuns:

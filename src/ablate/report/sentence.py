@@ -1,10 +1,13 @@
 """The answer in one line, for the terminal and the head of the page."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
 
 from ablate.report.metric import decimals, number
 from ablate.report.statistics import MAX_SEEDS
-from ablate.report.verdict import Comparison, Settings, judge
+from ablate.report.verdict import Comparison, Settings, Verdict, judge
 
 
 def sentence(comparison: Comparison, settings: Settings) -> str:
@@ -17,6 +20,12 @@ def sentence(comparison: Comparison, settings: Settings) -> str:
 def parts(c: Comparison, settings: Settings) -> tuple[str, str, str]:
     """The sentence in three: what was measured, the verdict, and what follows from it."""
     return f"{measured(c, settings)}: ", _verdict(c, settings), "".join(f"; {each}" for each in _more(c, settings))
+
+
+def tally(comparisons: Sequence[Comparison]) -> str:
+    """ "2 better, 1 equivalent, 12 inconclusive" """
+    counts: Counter[str] = Counter(c.verdict for c in comparisons)
+    return ", ".join(f"{counts[each]} {each}" for each in get_args(Verdict) if counts[each])
 
 
 def measured(c: Comparison, settings: Settings) -> str:

@@ -112,12 +112,15 @@ def judge(difference: float, p: float | None, p_equivalence: float | None, setti
 
 
 def choose_pairs(values_a: Mapping[int, float], values_b: Mapping[int, float]) -> tuple[bool, list[int]]:
-    """Whether to pair, and the shared seeds: paired if they are at least two, and at least half of either arm's.
+    """Whether to pair, and the shared seeds. Decided by the seeds alone, never by the values.
 
-    Decided by the seeds alone, never by the values.
+    Paired, if every run has a partner; or if half of either arm's runs have one, and at least three do. Fewer pairs
+    know less than all the runs in two groups.
     """
     shared = sorted(set(values_a) & set(values_b))
-    return len(shared) >= 2 and 2 * len(shared) >= max(len(values_a), len(values_b)), shared
+    num_runs = max(len(values_a), len(values_b))
+    complete = len(shared) == len(values_a) == len(values_b)
+    return len(shared) >= 2 and (complete or (len(shared) >= 3 and 2 * len(shared) >= num_runs)), shared
 
 
 def _compare(contrast: Contrast, settings: Settings, family: int) -> Comparison:
