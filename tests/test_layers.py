@@ -1,0 +1,100 @@
+"""Imports point one way. Each part may import the parts listed for it, and itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ablate
+
+ROOT = Path(ablate.__file__).parent
+FOUNDATION = {"errors", "record", "streams"}
+MAY_IMPORT = {
+    "errors": set(),
+    "streams": set(),
+    "record": {"errors"},
+    "environment": set(),
+    "checkpoint": {"record"},
+    "board": set(),
+    "data": FOUNDATION,
+    "model": FOUNDATION,
+    "explain": FOUNDATION | {"data", "model"},  # the types of pictures and of a classifier
+    "callbacks": FOUNDATION | {"board", "data", "explain"},
+    "config": FOUNDATION | {"board", "callbacks", "data", "explain", "model"},  # to try what a config names
+    "report": {"errors", "record"},
+    "sweep": FOUNDATION | {"config"},
+    "build": FOUNDATION | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model"},
+    "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},
+    "run": FOUNDATION | {"board", "build", "callbacks", "checkpoint", "config", "environment"},
+    "command": FOUNDATION | {"config", "report", "run", "sweep"},
+    "cli": {"errors", "explain", "reopen", "report", "sweep"},
+    "__main__": {"cli"},
+}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parents = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    from_root = {
+        f"ablate.{alias.name}"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "ablate"
+        for alias in node.names
+        if alias.name != "__version__"
+    }
+    return plain | (parents - {"ablate"}) | from_root
+
+
+def test_every_part_is_in_the_table():
+    assert {part(path) for path in FILES} == set(MAY_IMPORT)
+    assert len(FILES) > 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    inner = {name.split(".")[1] for name in imports(path) if name.startswith("ablate.")}
+    assert inner - {part(path)} <= MAY_IMPORT[part(path)]
+
+
+def test_nothing_is_imported_in_a_circle():
+    reached: dict[str, set[str]] = {}
+
+    def reach(name: str) -> set[str]:
+        if name not in reached:
+            reached[name] = set()
+            reached[name] = MAY_IMPORT[name].union(*(reach(other) for other in MAY_IMPORT[name]))
+        return reached[name]
+
+    assert [name for name in MAY_IMPORT if name in reach(name)] == []
+
+
+def users_of(*packages: str) -> set[str]:
+    return {part(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & set(packages)}
+
+
+def test_hydra_stops_at_the_door():
+    assert users_of("hydra", "omegaconf") <= {"command", "config", "sweep"}
+
+
+def test_albumentations_is_behind_the_augmentation():
+    files = {path.name for path in FILES if "albumentations" in {name.split(".")[0] for name in imports(path)}}
+    assert files <= {"augment.py", "parts.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_fits_on_a_few_screens(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize("module", ["ablate.report.command", "ablate.record", "ablate.sweep.table", "ablate.cli"])
+def test_what_only_reads_records_never_imports_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
