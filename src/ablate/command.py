@@ -90,6 +90,9 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
         except UserError as error:  # found in the data, or by a part that was built
             refused.extend(error.problems)
             return None
+        finally:
+            if planned.sweep:
+                _remake_report(folder)
 
     folder = planned.folder if planned.folder_typed else claim(planned.folder)
     multirun = ["--multirun"] if options.multirun else []
@@ -97,7 +100,7 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
         _run_hydra(conf, [*_valued_flags(options), *multirun, *planned.words_for(folder)], task)
     talks = int(os.environ.get("LOCAL_RANK", "0")) == 0  # not in the further processes of a run
     if planned.sweep and talks:
-        show_sweep(folder, list(planned.runs))
+        show_sweep(folder, list(planned.runs), verdict=_remake_report(folder))
     elif talks and not refused:
         show_run(folder)
     if refused and not planned.sweep and not planned.folder_typed:
@@ -105,6 +108,19 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     UserError.raise_all(refused)
     folders = [folder / name for name in planned.runs] if planned.sweep else [folder]
     return 128 + received[0] if received else exit_code(folders)
+
+
+def _remake_report(folder: Path) -> str:
+    """The verdict of a sweep so far, in words; the report's files in its folder. Trouble there does not end a sweep."""
+    from ablate.report.command import report
+
+    try:
+        return str(report([folder]))
+    except UserError as error:
+        return str(error)
+    except Exception:
+        log.exception("the report could not be made; type: python -m ablate report %s", folder)
+        return ""
 
 
 @contextmanager

@@ -18,8 +18,8 @@ LOG = "train.log"  # in the run directory, as conf/config.yaml names it
 MIN_WIDTH = 140  # where nobody looks at a terminal of some width: a log, a pipe
 
 
-def show_sweep(folder: Path, names: Sequence[str], console: Console | None = None) -> None:
-    """A row for each planned run, in this order, and how to open the dashboards."""
+def show_sweep(folder: Path, names: Sequence[str], console: Console | None = None, *, verdict: str = "") -> None:
+    """A row for each planned run, in this order, the verdict, and how to open the dashboards."""
     console = console or _console()
     records = {name: _read(folder / name) for name in names}
     metric = next((_metric(record) for record in records.values() if record), "test/accuracy")
@@ -31,6 +31,8 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
             outcome = _outcome(record, metric)
             table.add_row(_variant(record), str(record.seed), outcome, _time(record), escape(name))
     console.print(table)
+    if verdict:
+        console.print(f"\n{verdict}", soft_wrap=True, highlight=False, markup=False)
     _show_way_in(folder, console)
 
 
