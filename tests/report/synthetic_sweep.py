@@ -61,6 +61,7 @@ def write_run(folder: Path, variant: Mapping[str, Any], seed: int, accuracy: flo
         images_per_second=720.0 + seed,
         peak_memory=900_000_000,
         num_parameters=700_000,
+        classes=[f"digit {i}" for i in range(10)],
         versions={"python": "3.11.2", "torch": "2.15.0", "ablate": "0.1.0"},
         device={"kind": "cpu", "name": "a processor", "count": 1, "cores": 2},
         git={"commit": "1f0c3a5e" * 5, "dirty": False},

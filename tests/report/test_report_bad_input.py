@@ -97,6 +97,7 @@ def test_a_corrupt_record_is_named_and_the_others_are_compared(sweep):
         {"device": "cpu"},
         {"num_parameters": "many"},
         {"finished": 12},
+        {"classes": {"0": "cat"}},
         {"schema": 99},
     ],
     ids=str,

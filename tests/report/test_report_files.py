@@ -170,6 +170,21 @@ def test_the_page_nests_names_every_picture_and_asks_for_nothing_outside(sweep):
     assert len(ids) == len(set(ids))
 
 
+def test_pictures_are_listed_with_the_names_of_their_classes_and_sheets_lead_to_the_whole(sweep):
+    content = read(sweep, "report.html")
+    assert re.search(r"<td>digit \d</td><td>\d of 5, digit \d</td><td>\d of 5, digit \d</td>", content)
+    links = [attributes["href"] for tag, attributes in Page(content).tags if tag == "a"]
+    assert "nesterov=false,seed=0/gradcam/epoch_020.png" in links
+
+
+def test_a_long_error_is_cut_on_the_page_and_whole_in_the_table(tmp_path):
+    write_values(tmp_path, {True: [0.91], False: [0.90]}, FACTOR)
+    write_run(tmp_path / "c", {FACTOR: True}, 2, None, status="failed", error="no room. " * 40)
+    report([tmp_path])
+    assert 100 < len(re.search(r"failed: (no room\. ?)+", read(tmp_path, "report.html"))[0]) < 121
+    assert "no room. " * 40 in read(tmp_path, "results.csv")
+
+
 def test_the_sentence_is_the_first_thing_on_the_page(sweep):
     (sentence,) = json.loads(read(sweep, "report.json"))["sentences"]
     text = " ".join("".join(Page(read(sweep, "report.html")).text).split())

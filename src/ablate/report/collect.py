@@ -21,6 +21,7 @@ _SHAPES: Mapping[str, tuple[type, ...]] = {  # what a report relies on; a record
     **dict.fromkeys(("name", "status"), (str,)),
     **dict.fromkeys(("seed", "schema", "epochs"), (int,)),
     **dict.fromkeys(("variant", "config", "metrics", "checkpoint", "seconds", "versions", "device", "git"), (dict,)),
+    "classes": (list,),
     **dict.fromkeys(("images_per_second", "peak_memory", "num_parameters"), (int, float, type(None))),
     **dict.fromkeys(("initial_weights_hash", "data_checksum", "error", "finished"), (str, type(None))),
 }

@@ -147,22 +147,28 @@ def curves(arms: Sequence[Arm], name: str, target: float | None = None) -> str |
                 **marks,
             )
         # The first epochs would press the rest, which is of interest, into a corner.
-        settled = np.concatenate([each.mean[len(each.mean) // 5 :] for _, _, each in found])
-        edges = np.concatenate([settled, [target] if target is not None else []])
-        room = 0.08 * (float(np.ptp(edges)) or 1.0)
-        axes.set_ylim(edges.min() - room, edges.max() + room)
-        if target is not None:
+        settled = np.concatenate([each.mean[_num_steep(len(each.mean)) :] for _, _, each in found])
+        low, high = settled.min(), settled.max()
+        if target is not None and low - (high - low) < target < high + (high - low):
+            low, high = min(low, target), max(high, target)
             axes.axhline(target, color=_FAINT, linewidth=0.9, linestyle=(0, (2, 2)))
             axes.annotate(
                 f"target {target:g} %", (1, target), (-2, 3), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", fontsize=9,
             )  # fmt: skip
+        room = 0.08 * float(high - low or 1)
+        axes.set_ylim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color=_FAINT, linewidth=0.4, alpha=0.5)
         axes.set_xlabel("epoch")
         axes.set_ylabel(metric.axis)
         figure.legend(loc="outside lower left", ncols=1, handlelength=3.6)
     return out[0]
+
+
+def _num_steep(num_epochs: int) -> int:
+    """How many first epochs the scale of a picture leaves out of account."""
+    return max(1, num_epochs // 5) if num_epochs > 2 else 0
 
 
 def _dots(colour: str, marker: str, size: float) -> dict[str, Any]:

@@ -68,6 +68,6 @@ def p_value(p: float | None) -> str:
 
 
 def p_phrase(p: float | None) -> str:
-    """ "p = 0.034"; "p < 0.001"."""
+    """ "p = 0.034"; "p < 0.001"; "-" for none."""
     text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    return text if text == "-" else f"p {text}" if text.startswith("<") else f"p = {text}"

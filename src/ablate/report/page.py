@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ablate.report import figures, tables
 from ablate.report.analysis import Analysis, command, override
@@ -44,7 +44,7 @@ class Drawing:
 def html(analysis: Analysis, folder: Path) -> str:
     """The whole page in one string, to be written into `folder`: links are relative to it."""
     template = _environment(autoescape=True).get_template("report.html.j2")
-    return template.render(**_view(analysis, folder), **_pictures_of(analysis))
+    return template.render(**_view(analysis, folder), **_pictures_of(analysis, folder))
 
 
 def markdown(analysis: Analysis, folder: Path) -> str:
@@ -123,7 +123,7 @@ def _title(analysis: Analysis) -> str:
     return f"What {verb} {names} do to {metric.words}?"
 
 
-def _pictures_of(analysis: Analysis) -> dict[str, Any]:
+def _pictures_of(analysis: Analysis, folder: Path) -> dict[str, Any]:
     """What only the HTML page has."""
     design = analysis.design
     nothing: dict[str, Any] = {"drawings": [], "curves": [], "sheets": []}
@@ -134,7 +134,7 @@ def _pictures_of(analysis: Analysis) -> dict[str, Any]:
     return {
         "drawings": [*differences, _runs(arms, analysis)],
         "curves": [drawing for name in CURVES if (drawing := _curves(arms, name, analysis))],
-        "sheets": _sheets(analysis.pictures[0]) if analysis.pictures else [],
+        "sheets": _sheets(analysis.pictures[0], folder) if analysis.pictures else [],
     }
 
 
@@ -178,26 +178,35 @@ def _curves(arms: Sequence[Arm], name: str, analysis: Analysis) -> Drawing | Non
     return Drawing(Markup(svg), f"{what} of {', '.join(arm.label for arm in shown)}", f"{what}{more}")
 
 
-def _sheets(pictures: Pictures) -> list[tuple[str, str]]:
-    """The last Grad-CAM sheet of either arm at the first shared seed: (title, data address)."""
+@dataclass(frozen=True)
+class Sheet:
+    """A Grad-CAM sheet, made small; `link` leads to the whole."""
+
+    title: str
+    address: str
+    link: str
+
+
+def _sheets(pictures: Pictures, folder: Path) -> list[Sheet]:
+    """The last sheet of either arm at the first shared seed; none unless both have one."""
+    seed = pictures.seeds[0]
+    runs = [next(run for run in arm.runs if run.record.seed == seed) for arm in (pictures.arm_a, pictures.arm_b)]
     found = []
-    for arm in (pictures.arm_a, pictures.arm_b):
-        address = _sheet(arm, pictures.seeds[0])
+    for run, arm in zip(runs, (pictures.arm_a, pictures.arm_b), strict=True):
+        sheets = sorted((run.folder / "gradcam").glob("epoch_*.png"))
+        address = _small(sheets[-1]) if sheets else None
         if address is None:
             return []
-        found.append((f"{arm.label}, seed {pictures.seeds[0]}", address))
+        found.append(Sheet(f"{arm.label}, seed {seed}", address, tables.link(sheets[-1], folder)))
     return found
 
 
-def _sheet(arm: Arm, seed: int) -> str | None:
-    run = next(run for run in arm.runs if run.record.seed == seed)
-    sheets = sorted((run.folder / "gradcam").glob("epoch_*.png"))
-    if not sheets:
-        return None
+def _small(path: Path) -> str | None:
+    """A picture as a data address; None if it cannot be read."""
     try:
-        with Image.open(sheets[-1]) as image:
+        with Image.open(path) as image:
             picture = image.convert("RGB")
-    except (OSError, UnidentifiedImageError):
+    except (OSError, SyntaxError):  # Pillow's for a broken PNG
         return None
     picture.thumbnail(SHEET_SIZE)
     buffer = io.BytesIO()

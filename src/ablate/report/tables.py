@@ -13,6 +13,8 @@ from ablate.report.differences import ABSENT, can_change_results, covers, differ
 from ablate.report.metric import number, p_value
 from ablate.report.pictures import Pictures
 
+MAX_REASON = 120  # characters of an error in the table of runs
+
 
 @dataclass(frozen=True)
 class RunLine:
@@ -33,28 +35,40 @@ class RunLine:
 def run_lines(analysis: Analysis, folder: Path) -> list[RunLine]:
     """By variant and seed, the runs that count first."""
     design, metric = analysis.design, analysis.settings.metric
-    counted = [(arm.label, run) for arm in design.arms for run in arm.runs]
-    others = [(design.label(run), run) for run in design.unused]
+    place = {arm.label: i for i, arm in enumerate(design.arms)}
+    runs = sorted(
+        analysis.collection.runs, key=lambda run: (run in design.unused, place[design.label(run)], run.record.seed)
+    )
     lines = []
-    for label, run in (*counted, *others):
+    for run in runs:
         record, value = run.record, run.metric(metric.name)
         epoch = record.checkpoint.get("epoch")
         seconds = record.seconds.get("total")
         lines.append(
             RunLine(
-                variant=label,
+                variant=design.label(run),
                 seed=record.seed,
                 value=number(None if value is None else metric.scale * value, 2 if metric.is_fraction else 4),
                 best_epoch=str(epoch + 1) if isinstance(epoch, int) else "-",
                 epochs=record.epochs,
                 minutes=number(seconds / 60, 1) if isinstance(seconds, int | float) else "-",
-                status=design.unused.get(run, "done"),
+                status=_cut(design.unused.get(run, "done")),
                 counts=run not in design.unused,
                 name=run.folder.name,
-                link=quote(Path(os.path.relpath(run.folder, folder.resolve())).as_posix(), safe="/=,.") + "/",
+                link=link(run.folder, folder) + "/",
             )
         )
     return lines
+
+
+def _cut(reason: str) -> str:
+    """results.csv and the run's log have it whole."""
+    return reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…"
+
+
+def link(path: Path, folder: Path) -> str:
+    """The address of `path` for a page in `folder`."""
+    return quote(Path(os.path.relpath(path, folder.resolve())).as_posix(), safe="/=,.")
 
 
 def cost_lines(analysis: Analysis) -> list[list[str]]:
@@ -62,8 +76,8 @@ def cost_lines(analysis: Analysis) -> list[list[str]]:
     return [
         [
             cost.arm.label,
-            _to_target(cost, cost.epochs_to_target),
-            _to_target(cost, cost.seconds_to_target),
+            _epochs_to_target(cost),
+            _amount(cost.seconds_to_target),
             _amount(cost.seconds),
             _amount(cost.images_per_second),
             _amount(cost.peak_memory, 1e-6),
@@ -80,9 +94,13 @@ def mcnemar_lines(pictures: Pictures) -> list[list[str]]:
 
 def picture_lines(pictures: Pictures) -> list[list[str]]:
     """Place in the test set, label, and for either arm in how many seeds it is right and what it says most often."""
-    n = len(pictures.seeds)
+    n, classes = len(pictures.seeds), pictures.arm_a.runs[0].record.classes
+
+    def name(label: int) -> str:
+        return str(classes[label]) if label < len(classes) else str(label)
+
     return [
-        [str(p.index), str(p.label), f"{p.right_a} of {n}", str(p.says_a), f"{p.right_b} of {n}", str(p.says_b)]
+        [str(p.index), name(p.label), f"{p.right_a} of {n}, {name(p.says_a)}", f"{p.right_b} of {n}, {name(p.says_b)}"]
         for p in pictures.most_different
     ]
 
@@ -111,10 +129,10 @@ def shared_facts(analysis: Analysis) -> list[list[str]]:
     return [[name, ", ".join(sorted(found))] for name, values in facts.items() if (found := set(values) - {""})]
 
 
-def _to_target(cost: Cost, amount: Amount | None) -> str:
-    if not cost.num_curves:
-        return "-"
-    return _amount(amount) if amount else f"{cost.num_reached} of {cost.num_curves} runs got there"
+def _epochs_to_target(cost: Cost) -> str:
+    if cost.epochs_to_target or not cost.num_curves:
+        return _amount(cost.epochs_to_target)
+    return f"reached by {cost.num_reached} of {cost.num_curves}"
 
 
 def _amount(amount: Amount | None, scale: float = 1.0) -> str:
