@@ -82,7 +82,7 @@ BAD = [
     (["scheduler=cosine", "trainer.max_epochs=1"], ["scheduler.warmup_epochs=1.0 with trainer.max_epochs=1"]),
     (["trainer.check_val_every_n_epoch=9"], ["trainer.check_val_every_n_epoch=1"]),
     (["trainer=cpu", "trainer.precision=16-mixed"], ["bf16-mixed on a CPU"]),
-    (["trainer.benchmark=true"], ["trainer.deterministic=false"]),
+    (["trainer.benchmark=true", "trainer.deterministic=true"], ["trainer.deterministic=false"]),
     (["report.metric=val/loss", "report.target=3"], ["report.target=3 with report.metric=val/loss", "an accuracy"]),
     (["data.root=pictures"], ["reads no folder", "data=image_folder data.root=pictures"]),
     (["data=image_folder", "data.root=nowhere"], ["there is no folder nowhere", "train/<class>"]),

@@ -180,6 +180,24 @@ def test_options_may_stand_anywhere(command, training):
     assert [config.seed for config, _, _ in training.seen] == [0, 1]
 
 
+def test_a_key_that_only_the_swept_options_have_can_be_set(command, training, tmp_path):
+    own = tmp_path / "own"
+    (own / "optimizer").mkdir(parents=True)
+    for name, lr in (("slow", 0.001), ("fast", 0.01)):
+        (own / "optimizer" / f"{name}.yaml").write_text(f"defaults:\n  - adamw\n  - _self_\nlr: {lr}\n")
+    words = ["optimizer=slow,fast", "optimizer.betas=[0.8,0.9]"]
+    assert command("-m", "--config-dir", str(own), *words)[0] == 0
+    seen = [(config.optimizer["lr"], config.optimizer["betas"]) for config, _, _ in training.seen]
+    assert seen == [(0.001, [0.8, 0.9]), (0.01, [0.8, 0.9])]
+
+
+def test_an_experiment_can_be_a_sweep_by_itself(command, training):
+    assert command("experiment=nesterov_vs_momentum", "seed=0,1")[0] == 0
+    assert [variant for _, _, variant in training.seen] == [
+        {"optimizer.nesterov": arm} for arm in (True, True, False, False)
+    ]
+
+
 def test_a_run_that_fails_is_exit_code_1_and_the_others_still_run(command, training):
     training.ends[1] = "failed"
     code, out, _ = command("-m", "seed=0,1,2")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -59,7 +59,8 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
     overrides, problems = parse_words(composer, words)
     problems = [*already, *problems]
     composed = cache(lambda *words: compose_what_fits(composer, words))
-    settings, _ = composed(*_in_order(each for each in overrides if not each.is_sweep_override()))
+    fixed = [each for each in overrides if not each.is_sweep_override()]
+    settings, unfitting = composed(*_in_order(fixed))
     sweep = multirun or settings.hydra.mode == RunMode.MULTIRUN
     if sweep:
         params, more = parse_words(composer, (f"{key}={value}" for key, value in _sweep_params(settings)))
@@ -84,8 +85,10 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
     folder = Path(str(OmegaConf.select(settings, key)))
     if key in typed:
         _refuse_taken(folder, configs if sweep else (), key)
-    factors = [f"factors=[{','.join(_factors(overrides))}]"] if sweep else []
-    return Plan((*words, *factors), sweep, configs, folder if key in typed else unused(folder), key in typed)
+    if sweep:
+        forced = _forced(composer, fixed) if unfitting else {}
+        words = [*(forced.get(word, word) for word in words), f"factors=[{','.join(_factors(overrides))}]"]
+    return Plan(tuple(words), sweep, configs, folder if key in typed else unused(folder), key in typed)
 
 
 def compose(conf: Path, words: Sequence[str] = ()) -> Config:
@@ -143,6 +146,13 @@ def _part_problems(configs: Iterable[Config], settings: DictConfig) -> Iterator[
         if parts not in seen:
             seen.append(parts)
             yield from part_problems(config, here=here)
+
+
+def _forced(composer: Composer, overrides: Iterable[Override]) -> dict[str, str]:
+    """Word -> the same with `++`. Hydra composes a sweep once without what is swept: in `optimizer=a,b optimizer.x=1`,
+    a key that only a and b have would then be refused. That all runs have it is known here."""
+    plain = (each for each in overrides if each.type == OverrideType.CHANGE and not each.is_hydra_override())
+    return {_word(each): f"++{_word(each)}" for each in plain if not composer.options(each.key_or_group)}
 
 
 def _folder_key(sweep: bool) -> str:
