@@ -13,12 +13,13 @@ from pytorch_lightning.callbacks import ProgressBar
 from torch import nn
 
 from ablate import checkpoint, environment
-from ablate.board import Board
+from ablate.board import Board, Histograms
 from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
+from ablate.config.wording import show
 from ablate.data.augment import Augmentation
 from ablate.data.datamodule import ClassificationData
 from ablate.data.source import Source
@@ -41,8 +42,7 @@ class Parts:
 
 def build(config: Config, folder: Path, record: RunRecord) -> Parts:
     """Make the parts. The record learns what they are: device, parameters, initial weights, data."""
-    accelerated = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    data = _make_data(config, use_gpu=accelerated)
+    data = make_data(config)
     data.setup("fit")
     net = make_network(config, data.num_classes)
     classifier = make_classifier(config, net, data.augmentation.mean, data.augmentation.std)
@@ -54,6 +54,9 @@ def build(config: Config, folder: Path, record: RunRecord) -> Parts:
     loggers = {name: instantiate(node, allow, save_dir=folder) for name, node in config.logger.items()}
     callbacks = {name: instantiate(node, allow) for name, node in config.callbacks.items()}
     keeper = RecordKeeper(record, folder)
+    board = next((each for each in loggers.values() if isinstance(each, Board)), None)
+    if board is not None and board.histograms:
+        callbacks["histograms"] = Histograms()
     trainer = pl.Trainer(
         default_root_dir=folder,
         logger=list(loggers.values()),
@@ -72,9 +75,8 @@ def build(config: Config, folder: Path, record: RunRecord) -> Parts:
     )
     device = trainer.strategy.root_device
     record.device = environment.describe_device(device, trainer.num_devices * trainer.num_nodes)
-    board = next((each for each in loggers.values() if isinstance(each, Board)), None)
     if board is not None:
-        board.start_session(_columns(record), _group(record), record.config)
+        board.start_session(_columns(record), _group(record), record.config, classifier.net)
     throughput = next((each for each in callbacks.values() if isinstance(each, Throughput)), None)
     return Parts(data, classifier, trainer, keeper, throughput, board)
 
@@ -112,7 +114,8 @@ def make_classifier(config: Config, net: nn.Module, mean: Sequence[float], std: 
     )
 
 
-def _make_data(config: Config, *, use_gpu: bool) -> ClassificationData:
+def make_data(config: Config) -> ClassificationData:
+    use_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     wanted = config.data.num_workers
     automatic = min(15, (os.cpu_count() or 1) - 1) if use_gpu else 0  # free to choose: the batches do not depend on it
     return ClassificationData(
@@ -136,6 +139,8 @@ def weights_hash(net: nn.Module) -> str:
 
 
 HPARAMS = (
+    "data.source._target_",
+    "data.batch_size",
     "model._target_",
     "model.depth",
     "model.width",
@@ -145,22 +150,30 @@ HPARAMS = (
     "optimizer.momentum",
     "optimizer.nesterov",
     "optimizer.weight_decay",
-    "data.batch_size",
+    "scheduler._target_",
     "trainer.max_epochs",
 )
 
 
 def _columns(record: RunRecord) -> dict[str, Any]:
-    """The HParams table: the swept keys, the seed, and the settings that people ask for first."""
-    columns: dict[str, Any] = {**record.variant, "seed": record.seed}
+    """The HParams table: the swept keys, and the settings that people ask for first.
+
+    Not the seed: a row is the mean over seeds, and TensorBoard would show the first one's as the row's.
+    """
+    columns: dict[str, Any] = dict(record.variant)
     for key in HPARAMS:
         value: Any = record.config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
+        if key.endswith("._target_") and value is not None:
+            key, value = key.removesuffix("._target_"), value.rpartition(".")[2]  # torch.optim.SGD: SGD
         if value is not None:
-            columns.setdefault(key.removesuffix("._target_"), value)
+            columns.setdefault(key, value)
     return columns
 
 
 def _group(record: RunRecord) -> str:
-    return config_hash({key: value for key, value in record.config.items() if key != "seed"})
+    """What a row of the HParams table is called; the same for runs that differ in nothing but the seed."""
+    variant = ",".join(f"{key.rpartition('.')[2]}={show(value)}" for key, value in record.variant.items())
+    digest = config_hash({key: value for key, value in record.config.items() if key != "seed"})
+    return f"{variant or record.name} {digest}"
