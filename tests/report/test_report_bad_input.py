@@ -6,6 +6,8 @@ import pytest
 from synthetic_sweep import CONFIG, write_run, write_sweep, write_values
 
 from ablate.errors import UserError
+from ablate.report.analysis import Options, analyse
+from ablate.report.collect import collect
 from ablate.report.command import report
 
 FACTOR = "optimizer.nesterov"
@@ -22,7 +24,7 @@ def sentences(folder, **options):
 
 
 def notes(folder):
-    return " ".join(report([folder]).analysis.notes)
+    return " ".join(analyse(collect([folder]), [folder], Options()).notes)
 
 
 @pytest.mark.parametrize("make", [True, False], ids=["empty", "missing"])

@@ -3,10 +3,17 @@
 import pytest
 from synthetic_sweep import make_config, write_run, write_values
 
+from ablate.report.analysis import Options, analyse
+from ablate.report.collect import collect
 from ablate.report.command import report
 
 FACTOR = "optimizer.nesterov"
 VERSIONS = {"python": "3.11.2", "torch": "2.15.0", "ablate": "0.1.0"}
+
+
+def look(*folders, allow=(), **options):
+    """The analysis alone: drawing the page takes longer."""
+    return analyse(collect(folders), folders, Options(allow=tuple(allow), **options))
 
 
 @pytest.fixture
@@ -23,9 +30,9 @@ def replace_run(folder, nesterov=True, seed=1, keys=None, **changes):
 
 
 def test_a_fair_sweep_is_compared_without_a_note(sweep):
-    found = report([sweep])
-    assert found.analysis.refusals == ()
-    assert found.analysis.notes == ()
+    found = look(sweep)
+    assert found.refusals == ()
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -54,20 +61,20 @@ def test_a_difference_that_nobody_asked_about_is_refused_by_name_and_can_be_allo
     assert f"--allow {key}" in page
     assert "inconclusive</strong>" not in page
 
-    allowed = report([sweep], allow=[key])
-    assert len(allowed.analysis.effects) == 1
-    assert any(note.startswith(f"Allowed by hand: {key} differs") for note in allowed.analysis.notes)
+    allowed = look(sweep, allow=[key])
+    assert len(allowed.effects) == 1
+    assert any(note.startswith(f"Allowed by hand: {key} differs") for note in allowed.notes)
 
 
 def test_a_group_of_keys_can_be_allowed_at_once(sweep):
     replace_run(sweep, versions={**VERSIONS, "torch": "2.14.0", "numpy": "2.0"}, keys={"optimizer.lr": 1})
-    assert {refusal.key for refusal in report([sweep]).analysis.refusals} == {"optimizer.lr", "versions.torch"}
-    assert not report([sweep], allow=["versions", "optimizer"]).analysis.refusals
+    assert {refusal.key for refusal in look(sweep).refusals} == {"optimizer.lr", "versions.torch"}
+    assert not look(sweep, allow=["versions", "optimizer"]).refusals
 
 
 def test_every_mistake_is_named_at_once(sweep):
     replace_run(sweep, keys={"optimizer.lr": 0.3}, data_checksum="other", device={"kind": "cuda"})
-    assert [refusal.key for refusal in report([sweep]).analysis.refusals] == [
+    assert [refusal.key for refusal in look(sweep).refusals] == [
         "optimizer.lr",
         "data_checksum",
         "device.kind",
@@ -85,7 +92,7 @@ def test_bookkeeping_and_callbacks_that_only_watch_may_differ(sweep):
         "report.target": 90,
     }
     replace_run(sweep, keys=keys)
-    assert not report([sweep]).analysis.refusals
+    assert not look(sweep).refusals
 
 
 def test_what_the_sweep_varied_may_differ_with_everything_below_it(tmp_path):
@@ -93,7 +100,7 @@ def test_what_the_sweep_varied_may_differ_with_everything_below_it(tmp_path):
         for seed in range(3):
             config = make_config({"optimizer.lr": lr, "optimizer._target_": name}, seed)
             write_run(tmp_path / f"{name}{seed}", {"optimizer": name}, seed, 0.9 + seed / 100 + lr, config=config)
-    assert not report([tmp_path]).analysis.refusals
+    assert not look(tmp_path).refusals
 
 
 def test_when_networks_are_compared_their_initial_weights_may_differ(tmp_path):
@@ -107,17 +114,17 @@ def test_when_networks_are_compared_their_initial_weights_may_differ(tmp_path):
                 0.9 + seed / 97 + width / 1000,
                 initial_weights_hash=f"{width}{seed}",
             )
-    assert not report([tmp_path]).analysis.refusals
+    assert not look(tmp_path).refusals
 
 
 def test_runs_that_failed_are_not_compared_and_so_may_differ(sweep):
     replace_run(sweep, seed=7, status="failed", data_checksum="other", git={})
-    assert not report([sweep]).analysis.refusals
+    assert not look(sweep).refusals
 
 
 def test_a_repeated_run_of_other_code_is_refused_too(sweep):
     write_run(sweep / "again", {FACTOR: True}, 1, 0.99, git={"commit": "abc", "dirty": False})
-    assert [refusal.key for refusal in report([sweep]).analysis.refusals] == ["git.commit"]
+    assert [refusal.key for refusal in look(sweep).refusals] == ["git.commit"]
 
 
 def test_two_sweeps_of_different_code_are_refused_and_of_one_code_compared(tmp_path):
@@ -129,7 +136,7 @@ def test_two_sweeps_of_different_code_are_refused_and_of_one_code_compared(tmp_p
     refused = report(folders)
     assert [refusal.key for refusal in refused.analysis.refusals] == ["git.commit"]
     assert f"{folders[0]} {folders[1]} --allow git.commit" in str(refused)
-    assert len(report(folders, allow=["git.commit"]).analysis.effects) == 1
+    assert len(look(*folders, allow=["git.commit"]).effects) == 1
 
 
 def test_single_runs_that_differ_in_several_keys_need_to_be_told_which_is_meant(tmp_path):
@@ -137,14 +144,14 @@ def test_single_runs_that_differ_in_several_keys_need_to_be_told_which_is_meant(
         for seed in range(3):
             config = make_config({"optimizer.lr": lr, "model.width": 160 * lr}, seed)
             write_run(tmp_path / f"{lr}{seed}", {}, seed, 0.9 + seed / 97 + lr / 10, config=config)
-    (sentence,) = report([tmp_path]).analysis.sentences
+    (sentence,) = look(tmp_path).sentences
     assert "--factor model.width --allow optimizer.lr" in sentence
-    found = report([tmp_path], factor="model.width", allow=["optimizer.lr"])
-    assert found.analysis.effects[0].a.label == "width=32"
+    found = look(tmp_path, factor="model.width", allow=["optimizer.lr"])
+    assert found.effects[0].a.label == "width=32"
 
 
 def notes_of(folder):
-    return " ".join(report([folder]).analysis.notes)
+    return " ".join(look(folder).notes)
 
 
 def test_it_warns_of_a_checkpoint_chosen_on_the_test_set(sweep):
@@ -162,7 +169,7 @@ def test_it_warns_of_a_metric_that_chose_the_checkpoint(tmp_path):
                 0.9,
                 metrics={"val/accuracy": 0.9 + seed / 100},
             )
-    assert "chosen by val/accuracy itself" in " ".join(report([tmp_path], metric="val/accuracy").analysis.notes)
+    assert "chosen by val/accuracy itself" in " ".join(look(tmp_path, metric="val/accuracy").notes)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +203,7 @@ def test_it_warns_of_missing_seeds_failed_runs_and_other_devices(sweep):
 def test_it_warns_when_no_seed_is_shared_and_compares_unpaired(tmp_path):
     write_values(tmp_path, {True: {0: 0.91, 1: 0.92}, False: {2: 0.90, 3: 0.91}}, FACTOR)
     assert "share no seed" in notes_of(tmp_path)
-    assert not report([tmp_path]).analysis.effects[0].paired
+    assert not look(tmp_path).effects[0].paired
 
 
 def test_it_warns_of_uncommitted_code_and_of_records_that_do_not_say(tmp_path):
