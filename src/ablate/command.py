@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from ablate.config.help import help_text
 from ablate.config.resolvers import register_resolvers
+from ablate.config.shorthand import expand
 from ablate.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         options, problems = _parse(arguments)
+        options.overrides, dry_run, more = expand(options.overrides)
+        problems += more
         if options.help:
             print(help_text(conf), end="")
             return 0
@@ -49,7 +52,7 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
                 _check_words(conf, options, problems)
             _run_hydra(conf, arguments, train)
             return 0
-        return _run(conf, options, problems)
+        return _estimate(conf, options, problems) if dry_run else _run(conf, options, problems)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -108,6 +111,25 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     UserError.raise_all(refused)
     folders = [folder / name for name in planned.runs] if planned.sweep else [folder]
     return 128 + received[0] if received else exit_code(folders)
+
+
+def _estimate(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> int:
+    """The planned runs and their cost, from a warm-up of each variant; nothing is trained or created."""
+    from ablate.config.plan import plan
+    from ablate.estimate import estimate
+    from ablate.record import config_hash
+    from ablate.sweep.dry_run import show_plan
+
+    planned = plan(_composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
+    by_variant: dict[str, float] = {}
+    seconds = {}
+    for name, config in planned.runs.items():
+        variant = config_hash({**config.plain, "seed": None})
+        if variant not in by_variant:
+            by_variant[variant] = estimate(config).seconds
+        seconds[name] = by_variant[variant]
+    show_plan(seconds if planned.sweep else {planned.folder.name: sum(seconds.values())})
+    return 0
 
 
 def _remake_report(folder: Path) -> str:

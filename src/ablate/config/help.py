@@ -10,7 +10,7 @@ ORDER = ("data", "model", "optimizer", "scheduler", "augmentation", "trainer", "
 KEYS = {
     "seed=0": "weights, split, batches and augmentation follow from it",
     "trainer.max_epochs=8": "length of the training",
-    "optimizer.lr=0.1": "learning rate, at its peak",
+    "optimizer.lr=0.05": "learning rate, at its peak",
     "optimizer.nesterov=true": "the look-ahead of Nesterov's momentum",
     "optimizer.momentum=0.9": "the part of the last step that is taken again",
     "optimizer.weight_decay=5e-4": "pull of the weights towards zero",
@@ -33,7 +33,8 @@ Does this change to my training help?
 
     python train.py [-m] [GROUP=OPTION ...] [KEY=VALUE ...]
 
-Without -m: one run. With -m: a run for every combination of the values given, as in seed=0,1,2.
+Without -m: one run. With -m: a run for every combination of the values given, as in seed=0,1,2; seeds=5 is short for
+seeds 0 to 4. dry_run=true shows the planned runs and what they would cost, and trains nothing.
 KEY=VALUE changes a key, +KEY=VALUE adds one, ~KEY removes one.
 
 Groups (* without an argument)

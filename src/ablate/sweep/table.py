@@ -20,7 +20,7 @@ MIN_WIDTH = 140  # where nobody looks at a terminal of some width: a log, a pipe
 
 def show_sweep(folder: Path, names: Sequence[str], console: Console | None = None, *, verdict: str = "") -> None:
     """A row for each planned run, in this order, the verdict, and how to open the dashboards."""
-    console = console or _console()
+    console = console or terminal()
     records = {name: _read(folder / name) for name in names}
     metric = next((_metric(record) for record in records.values() if record), "test/accuracy")
     table = Table("variant", "seed", *_right(metric.replace("/", " "), "time"), "folder", box=None, pad_edge=False)
@@ -29,7 +29,9 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
             table.add_row("", "", "[yellow]not run[/]", "", escape(name))
         else:
             outcome = _outcome(record, metric)
-            table.add_row(_variant(record), str(record.seed), outcome, _time(record), escape(name))
+            table.add_row(
+                _variant(record), str(record.seed), outcome, duration(record.seconds.get("total", 0)), escape(name)
+            )
     console.print(table)
     if verdict:
         console.print(f"\n{verdict}", soft_wrap=True, highlight=False, markup=False)
@@ -38,13 +40,15 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
 
 def show_run(folder: Path, console: Console | None = None) -> None:
     """What came out, where it lies, and how to open the dashboards."""
-    console = console or _console()
+    console = console or terminal()
     record = _read(folder)
     if record is not None:
         metric = _metric(record)
         label = f"{metric.replace('/', ' ')} " if record.status == "done" else ""
         epochs = f"{record.epochs} epoch{'s' if record.epochs != 1 else ''}"
-        console.print(f"{label}{_outcome(record, metric)}, {epochs}, {_time(record)}", soft_wrap=True)
+        console.print(
+            f"{label}{_outcome(record, metric)}, {epochs}, {duration(record.seconds.get('total', 0))}", soft_wrap=True
+        )
     _show_way_in(folder, console)
 
 
@@ -75,8 +79,8 @@ def _variant(record: RunRecord) -> str:
     )
 
 
-def _time(record: RunRecord) -> str:
-    seconds = record.seconds.get("total", 0)
+def duration(seconds: float) -> str:
+    """3 s, 4 min 05 s, 2 h 07 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, hours = int(seconds // 60) % 60, int(seconds // 3600)
@@ -114,7 +118,8 @@ def _right(*headers: str) -> list[Column]:
     return [Column(header, justify="right") for header in headers]
 
 
-def _console() -> Console:
+def terminal() -> Console:
+    """Standard output, wide enough for a table where nobody looks at a terminal of some width."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, MIN_WIDTH)

@@ -1,0 +1,35 @@
+"""Words of the command line that are about the command, not about the config of a run."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ablate.errors import Problem
+
+
+class Words(NamedTuple):
+    """`overrides`: what Hydra understands. `dry_run`: show what would be trained, and train nothing."""
+
+    overrides: list[str]
+    dry_run: bool
+    problems: list[Problem]
+
+
+def expand(words: Sequence[str]) -> Words:
+    """`seeds=5` is `seed=range(0,5)`, which a shell wants quoted; `dry_run=true` is taken out."""
+    overrides: list[str] = []
+    problems: list[Problem] = []
+    dry_run = False
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "seeds" and re.fullmatch(r"0*[1-9]\d{0,4}", value):
+            overrides.append(f"seed=range(0,{int(value)})")
+        elif key == "seeds":
+            problems.append(Problem(word, "how many seeds: a whole number from 1 to 99999", "seeds=5"))
+        elif key == "dry_run" and value.lower() in ("true", "false"):
+            dry_run = value.lower() == "true"
+        elif key == "dry_run":
+            problems.append(Problem(word, "true or false", "dry_run=true"))
+        else:
+            overrides.append(word)
+    return Words(overrides, dry_run, problems)

@@ -1,0 +1,46 @@
+"""Words about the command: seeds=N and dry_run=true."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablate.config.shorthand import expand
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+
+
+def test_seeds_is_a_range_and_the_rest_stays_as_it_is():
+    words = expand(["optimizer.nesterov=true,false", "seeds=3", "+a.seeds=4"])
+    assert words.overrides == ["optimizer.nesterov=true,false", "seed=range(0,3)", "+a.seeds=4"]
+    assert (words.dry_run, words.problems) == (False, [])
+
+
+@pytest.mark.parametrize(("word", "asked"), [("dry_run=true", True), ("dry_run=True", True), ("dry_run=false", False)])
+def test_dry_run_is_taken_out(word, asked):
+    assert expand([word, "seed=1"]) == (["seed=1"], asked, [])
+
+
+@pytest.mark.parametrize("word", ["seeds=0", "seeds=-1", "seeds=x", "seeds=", "seeds=1.5", "dry_run=1", "dry_run="])
+def test_what_is_neither_is_named(word):
+    words = expand([word])
+    assert words.overrides == []
+    assert [problem.given for problem in words.problems] == [word]
+
+
+def test_a_dry_run_shows_every_run_with_its_cost_and_leaves_nothing(tmp_path):
+    words = ["-m", "optimizer.nesterov=true,false", "seeds=2", "model.width=4", "dry_run=true"]
+    done = subprocess.run([sys.executable, TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    for name in ("nesterov=true,seed=0", "nesterov=true,seed=1", "nesterov=false,seed=0", "nesterov=false,seed=1"):
+        assert name in done.stdout
+    assert "4 runs, about" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_wrong_command_is_wrong(tmp_path):
+    words = [sys.executable, TRAIN, "dry_run=true", "optimizer.lr=-1", "seeds=none"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "optimizer.lr=-1" in done.stderr
+    assert "seeds=none" in done.stderr
