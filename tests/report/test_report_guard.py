@@ -216,3 +216,15 @@ def test_it_warns_of_uncommitted_code_and_of_records_that_do_not_say(tmp_path):
     notes = notes_of(tmp_path)
     assert "uncommitted changes" in notes
     assert "Not every record says its data_checksum" in notes
+
+
+@pytest.mark.parametrize(
+    ("copy", "refused"), [({0.1: 0.1, 0.2: 0.2}, []), ({0.1: 0.2, 0.2: 0.1}, ["scheduler.max_lr"])]
+)
+def test_a_key_that_copies_the_factor_belongs_to_it(tmp_path, copy, refused):
+    for lr, max_lr in copy.items():
+        for seed in range(3):
+            variant = {"optimizer.lr": lr}
+            config = make_config({**variant, "scheduler.max_lr": max_lr}, seed)
+            write_run(tmp_path / f"lr={lr},seed={seed}", variant, seed, 0.9 + lr / 10 + seed / 1000, config=config)
+    assert [refusal.key for refusal in look(tmp_path).refusals] == refused

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablate.report.arms import Design
 from ablate.report.collect import Run
-from ablate.report.differences import can_change_results, covers, differing, group
+from ablate.report.differences import can_change_results, covers, differing, group, level
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,14 @@ def check(design: Design, metric: str, allow: Sequence[str]) -> Fairness:
 
 def _config(runs: Sequence[Run], design: Design) -> Iterator[Refusal]:
     for key, levels in differing(runs).items():
-        if can_change_results(key, runs) and not any(covers(factor, key) for factor in design.factors):
+        if can_change_results(key, runs) and not any(_explains(factor, key, runs) for factor in design.factors):
             yield Refusal(key, _differs(key, levels))
+
+
+def _explains(factor: str, key: str, runs: Sequence[Run]) -> bool:
+    """Whether the key is the factor, or a part of it, or a copy, as `max_lr: ${optimizer.lr}` is: equal in every run."""
+    copies = all(level(run.config.get(key)) == level(run.config.get(factor)) for run in runs)
+    return covers(factor, key) or copies
 
 
 def _facts(runs: Sequence[Run], design: Design) -> Iterator[Refusal]:
