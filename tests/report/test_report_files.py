@@ -276,6 +276,19 @@ def test_a_sweep_of_several_factors_has_effects_and_pairs(tmp_path):
     Page(read(tmp_path, "report.html"))
 
 
+def test_factors_that_were_never_crossed_have_pairs_and_no_main_effect(tmp_path):
+    for nesterov, lr in ((False, 0.1), (True, 0.2)):
+        for seed in range(3):
+            variant = {FACTOR: nesterov, "optimizer.lr": lr}
+            write_run(tmp_path / f"{nesterov}{seed}", variant, seed, 0.9 + seed / 100 + nesterov * seed**2 / 1000)
+    found = report([tmp_path]).analysis
+    assert found.effects == ()
+    assert len(found.pairs) == 1
+    page = read(tmp_path, "report.html")
+    assert "The main effects of lr and nesterov cannot be computed" in page
+    assert "lr=0.2, nesterov=true - lr=0.1, nesterov=false: +0.17 points" in page
+
+
 def test_the_report_is_made_without_torch(sweep):
     code = (
         "import sys, pathlib; from ablate.report.command import report; report([pathlib.Path(sys.argv[1])]); "

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def analyse(collection: Collection, folders: Sequence[Path], options: Options) -
         effects = compare_all(_complete(questions), settings, control=not several)
         if several and not options.factor:
             pairs = compare_all(_complete(design.pairs()), settings, control=True)
-    return Analysis(
+    found = Analysis(
         folders=tuple(folders),
         options=options,
         settings=settings,
@@ -82,10 +82,9 @@ def analyse(collection: Collection, folders: Sequence[Path], options: Options) -
         pairs=tuple(pairs),
         pictures=tuple(_pictures(pairs or effects, options.level)),
         costs=() if fairness.refusals else tuple(cost(arm, target, options.level) for arm in design.arms if arm.runs),
-        sentences=tuple(
-            _refused(folders, options, design, fairness.refusals) or _answers(design, settings, effects, pairs)
-        ),
+        sentences=tuple(_answers(design, settings, effects, pairs)),
     )
+    return replace(found, sentences=(_refused(found),)) if fairness.refusals else found
 
 
 def command(folders: Sequence[Path], options: Options, *more: str) -> str:
@@ -103,11 +102,12 @@ def command(folders: Sequence[Path], options: Options, *more: str) -> str:
     return " ".join(["python -m ablate report", *places, *words, *more])
 
 
-def override(folders: Sequence[Path], options: Options, design: Design, refusals: Sequence[guard.Refusal]) -> str:
+def override(analysis: Analysis) -> str:
     """What to type to compare all the same."""
-    keys = [shlex.quote(refusal.key) for refusal in refusals]
-    asked = [] if design.factors else [f"--factor {keys.pop(0)}"]  # runs of no sweep: somebody has to say what is meant
-    return command(folders, options, *asked, *(f"--allow {key}" for key in keys))
+    keys = [shlex.quote(refusal.key) for refusal in analysis.refusals]
+    # Of runs from no sweep somebody has to say which key is meant.
+    asked = [] if analysis.design.factors else [f"--factor {keys.pop(0)}"]
+    return command(analysis.folders, analysis.options, *asked, *(f"--allow {key}" for key in keys))
 
 
 def _complete(contrasts: Sequence[Contrast]) -> list[Contrast]:
@@ -172,26 +172,26 @@ def _fate(run: Run, why: str) -> str:
     return "repeated" if why.startswith("same variant") else "without a result"
 
 
-def _refused(folders: Sequence[Path], options: Options, design: Design, refusals: Sequence[guard.Refusal]) -> list[str]:
-    if not refusals:
-        return []
+def _refused(analysis: Analysis) -> str:
+    refusals = analysis.refusals
     what = "; ".join(refusal.what for refusal in refusals[:3])
     more = f"; and {len(refusals) - 3} more" if len(refusals) > 3 else ""
-    return [
-        f"No comparison: {what}{more}. To compare all the same, type: {override(folders, options, design, refusals)}"
-    ]
+    return f"No comparison: {what}{more}. To compare all the same, type: {override(analysis)}"
 
 
 def _answers(
     design: Design, settings: Settings, effects: Sequence[Comparison], pairs: Sequence[Comparison]
 ) -> list[str]:
     found = [sentence(each, settings) for each in (*effects, *pairs)]
+    if len(design.factors) > 1:
+        missing = [] if effects else [_alone(design, settings)]
+        return [*missing, *found]
     for contrast in design.pairs():
-        lacking = [
-            label for label, values in ((contrast.a, contrast.values_a), (contrast.b, contrast.values_b)) if not values
-        ]
-        if lacking and not (effects and pairs):
-            found.append(f"{contrast.a} - {contrast.b}: no comparison yet, {' and '.join(lacking)} has no result")
+        sides = ((contrast.a, contrast.values_a), (contrast.b, contrast.values_b))
+        lacking = [label for label, values in sides if not values]
+        if lacking:
+            have = "have" if len(lacking) > 1 else "has"
+            found.append(f"{contrast.a} - {contrast.b}: no comparison yet, {' and '.join(lacking)} {have} no result")
     return found or [_alone(design, settings)]
 
 
@@ -202,7 +202,7 @@ def _alone(design: Design, settings: Settings) -> str:
         return f"No run has a {settings.metric.words} yet: there is nothing to compare"
     if len(design.arms) > 1:
         names = " and ".join(short_names(design.factors).values())
-        return f"The effect of {names} cannot be computed: no seed has run in every variant that it needs"
+        return f"The main effects of {names} cannot be computed: no seed has run in all the variants they need"
     mean = sum(values) / len(values)
     sd = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else None
     spread = f", standard deviation {number(sd, decimals(sd))}" if sd is not None else ""

@@ -21,7 +21,7 @@ from ablate.report.arms import Arm, short_names
 from ablate.report.details import details, summary
 from ablate.report.metric import number
 from ablate.report.pictures import Pictures
-from ablate.report.sentence import measured, parts, tally
+from ablate.report.sentence import measured, parts, sentence, tally
 from ablate.report.statistics import POWER
 from ablate.report.verdict import Comparison
 
@@ -73,19 +73,18 @@ def _markdown(value: Any) -> Any:
 
 def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
     settings = analysis.settings
-    shown = analysis.effects[:MAX_DETAILS]
-    answers = [(c.verdict, SYMBOLS[c.verdict], *parts(c, settings)) for c in analysis.effects]
-    said = {"".join(words) for _, _, *words in answers}
+    asked = analysis.effects or analysis.pairs
+    shown = asked[:MAX_DETAILS]
+    answers = [(c.verdict, SYMBOLS[c.verdict], *parts(c, settings)) for c in asked]
+    said = {sentence(c, settings) for c in (*analysis.effects, *analysis.pairs)}
     answers.sort(key=lambda each: each[0] == "inconclusive")  # if not all can be shown, then those that say something
     return {
         "title": _title(analysis),
         "answers": answers[:MAX_ANSWERS],
-        "tally": tally(analysis.effects) if len(answers) > MAX_ANSWERS else "",
-        "other_sentences": [each for each in analysis.sentences if each not in said] if not analysis.pairs else [],
+        "tally": tally(asked) if len(answers) > MAX_ANSWERS else "",
+        "other_sentences": [each for each in analysis.sentences if each not in said],
         "refusals": [(each.what, f"--allow {each.key}") for each in analysis.refusals],
-        "override": override(analysis.folders, analysis.options, analysis.design, analysis.refusals)
-        if analysis.refusals
-        else "",
+        "override": override(analysis) if analysis.refusals else "",
         "notes": analysis.notes,
         "summaries": [
             (name, summary(each))
@@ -129,7 +128,8 @@ def _pictures_of(analysis: Analysis, folder: Path) -> dict[str, Any]:
     nothing: dict[str, Any] = {"drawings": [], "curves": [], "sheets": []}
     if analysis.refusals or not any(arm.values for arm in design.arms):
         return nothing
-    differences = [_differences(analysis.effects, analysis)] if analysis.effects else []
+    asked = analysis.effects or analysis.pairs
+    differences = [_differences(asked, analysis)] if asked else []
     arms = [arm for arm in design.arms if arm.runs]
     return {
         "drawings": [*differences, _runs(arms, analysis)],
