@@ -42,7 +42,7 @@ def _config(runs: Sequence[Run], design: Design) -> Iterator[Refusal]:
 
 
 def _explains(factor: str, key: str, runs: Sequence[Run]) -> bool:
-    """Whether the key is the factor, or a part of it, or a copy, as `max_lr: ${optimizer.lr}` is: equal in every run."""
+    """Whether the key is the factor, or a part of it, or a copy, as `max_lr: ${optimizer.lr}`: equal in every run."""
     copies = all(level(run.config.get(key)) == level(run.config.get(factor)) for run in runs)
     return covers(factor, key) or copies
 
