@@ -1,6 +1,7 @@
 """The checks of the trust card: each on cases whose answer is known."""
 
 import json
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from ablate.explain.cascade import cascade, rank_correlation
+from ablate.explain.checks import Subject, adds_up
 from ablate.explain.interval import mean_interval
 from ablate.explain.pointing import grid_pointing, mosaics_of, points_inside
 from ablate.explain.road import ranks, road
@@ -35,12 +37,12 @@ class ColourNet(nn.Module):
 
 @pytest.fixture
 def scene():
-    """48 pictures (N, 3, 32, 32) of a red, green, blue or yellow square on grey noise, their labels and boxes."""
+    """32 pictures (N, 3, 32, 32) of a red, green, blue or yellow square on grey noise, their labels and boxes."""
     rng = np.random.default_rng(0)
-    labels = np.arange(48) % NUM_CLASSES
-    images = rng.normal(0, 0.05, (48, 3, 32, 32)).astype(np.float32)
+    labels = np.arange(32) % NUM_CLASSES
+    images = rng.normal(0, 0.05, (32, 3, 32, 32)).astype(np.float32)
     colours = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=np.float32)
-    corners = rng.integers(0, 20, (48, 2))
+    corners = rng.integers(0, 20, (32, 2))
     for image, label, (y, x) in zip(images, labels, corners, strict=True):
         image[:, y : y + 12, x : x + 12] += colours[label][:, None, None]
     boxes = np.stack([corners[:, 1], corners[:, 0], corners[:, 1] + 12, corners[:, 0] + 12], axis=1)
@@ -77,11 +79,11 @@ def test_a_maximum_is_inside_its_box_or_not():
 def test_mosaics_hold_four_classes_and_use_no_picture_twice(scene):
     images, labels, _ = scene
     mosaics, classes = mosaics_of(images, labels, np.random.default_rng(0))
-    assert mosaics.shape == (12, 3, 64, 64)
+    assert mosaics.shape == (8, 3, 64, 64)
     assert all(sorted(row) == [0, 1, 2, 3] for row in classes.tolist())
     quarters = [m[:, y : y + 32, x : x + 32] for m in mosaics for y in (0, 32) for x in (0, 32)]
-    which = [next(i for i in range(48) if torch.equal(images[i], quarter)) for quarter in quarters]
-    assert sorted(which) == list(range(48))
+    which = [next(i for i in range(32) if torch.equal(images[i], quarter)) for quarter in quarters]
+    assert sorted(which) == list(range(32))
     assert labels[which].tolist() == classes.ravel().tolist()
 
 
@@ -95,6 +97,14 @@ def test_grid_pointing_is_near_one_for_a_network_that_sees_colours_and_a_quarter
     mosaics, classes = mosaics_of(images, labels, np.random.default_rng(0))
     assert grid_pointing(ColourNet(), mosaics, classes, "layer1").min() > 0.9  # yellow is half seen in red
     np.testing.assert_allclose(grid_pointing(ColourNet(gain=0), mosaics, classes, "layer1"), 0.25)
+
+
+def test_a_seam_may_run_through_the_middle_of_cells():
+    parts = OrderedDict(layer=nn.AvgPool2d(20, stride=22), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())
+    net = nn.Sequential(OrderedDict(**parts, fc=nn.Linear(3, 4)))
+    net.fc.weight.data.fill_(1.0)
+    mosaics, classes = torch.ones(2, 3, 64, 64), np.array([[0, 1, 2, 3]] * 2)
+    np.testing.assert_allclose(grid_pointing(net, mosaics, classes, "layer"), 0.25, rtol=1e-6)  # 3 x 3 equal cells
 
 
 def test_road_prefers_the_pixels_that_matter_and_touches_no_generator(scene):
@@ -151,7 +161,7 @@ def test_a_head_that_is_not_linear_fails_completeness(scene):
     images, labels, _ = scene
     net = ColourNet()
     net.fc = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4))
-    check = assess(net, images, labels, "layer1").checks[0]
+    check = adds_up(Subject(net, images, labels, labels, "layer1", "gradcam", 0))
     assert check.passed is False
     assert "miss the logit by up to" in check.says
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from ablate.board import writer
 from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
-from ablate.explain.maps import completeness
+from ablate.explain.maps import completeness, explain
 from ablate.explain.methods import ADDING_UP, layer_names, layer_problems, method_problems
 from ablate.explain.panel import panel, sheet
 from ablate.explain.shown import shared_scale, show
@@ -38,7 +39,7 @@ class GradCam(pl.Callback):
         self,
         layers: Sequence[str] = ("layer1", "layer2", "layer3", "layer4"),
         method: str = "gradcam",
-        every_n_epochs: int = 5,
+        every_n_epochs: int = 4,
         num_images: int = 10,
         shared_scale: bool = False,
     ) -> None:
@@ -64,6 +65,9 @@ class GradCam(pl.Callback):
         self._pixels, self._labels = pictures.pixels[chosen], pictures.labels[chosen]
         self._classes: Sequence[str] = data.classes
         self._drawn = self._finished = -1
+        # A layer that has no maps to show is named now, and not after the first epoch.
+        net: Any = pl_module.net
+        explain(net, self._images(pl_module)[:1], [0], self.layers, self.method)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finished = trainer.current_epoch
@@ -78,8 +82,7 @@ class GradCam(pl.Callback):
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._drawn = self._finished
         module: Any = pl_module
-        with torch.no_grad():
-            images = module.normalize(torch.from_numpy(self._pixels).to(pl_module.device))
+        images = self._images(pl_module)
         shown, explanation = show(module.net, self._pixels, images, None, self._labels, self.layers, self.method)
         scale = shared_scale(shown) if self.shared_scale else None
         panels = [panel(each, self._classes, f"epoch {self._drawn} · {self.method}", scale) for each in shown]
@@ -92,3 +95,8 @@ class GradCam(pl.Callback):
         if board is not None and self.method in ADDING_UP and last in self.layers:
             residual = np.abs(completeness(module.net, images, explanation, last)).max()
             board.add_scalar("explain/completeness", residual, trainer.global_step)
+
+    def _images(self, pl_module: Any) -> Tensor:
+        with torch.no_grad():
+            images: Tensor = pl_module.normalize(torch.from_numpy(self._pixels).to(pl_module.device))
+        return images

@@ -32,8 +32,7 @@ def cascade(
     found = {}
     with private_copy(net) as twin:
         torch.manual_seed(seed)  # the copy's surroundings put the generator back
-        parts = [(name, part) for name, part in twin.named_children() if any(True for _ in part.parameters())]
-        for name, part in reversed(parts):
+        for name, part in reversed(_parts(twin)):
             _randomise(part)
             maps = explain(twin, images, classes, [layer], method, seed).maps[layer]
             found[name] = mean_interval(rank_correlation(trained, maps))
@@ -48,6 +47,14 @@ def rank_correlation(one: FloatArray, other: FloatArray) -> npt.NDArray[np.float
     product = (a * b).sum(axis=1)
     correlation: npt.NDArray[np.float64] = np.divide(product, norm, out=np.zeros(len(a)), where=norm > 0)
     return correlation
+
+
+def _parts(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The parts with weights, in order; those of its only part if there is but one."""
+    parts = [(name, part) for name, part in net.named_children() if next(part.parameters(), None) is not None]
+    if len(parts) == 1:
+        return _parts(parts[0][1])
+    return parts or [(type(net).__name__, net)]
 
 
 @torch.no_grad()

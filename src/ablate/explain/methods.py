@@ -27,9 +27,10 @@ SLOW = frozenset({"scorecam", "ablationcam"})  # a forward pass for every channe
 
 
 def layer_names(net: nn.Module) -> list[str]:
-    """The parts of the network that a map is usually wanted of: its children with a convolution inside, in order."""
-    children = unwrapped(net).named_children()
-    return [name for name, child in children if any(isinstance(m, nn.Conv2d) for m in child.modules())]
+    """The parts of the network that a map is usually wanted of, in order: those with a convolution inside, if any."""
+    parts = dict(unwrapped(net).named_children())
+    with_maps = [name for name, part in parts.items() if any(isinstance(m, nn.Conv2d) for m in part.modules())]
+    return with_maps or list(parts)
 
 
 def method_problems(method: str, key: str = "method", training: bool = False) -> list[Problem]:

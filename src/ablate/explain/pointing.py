@@ -69,10 +69,10 @@ def upsampled(maps: FloatArray, size: tuple[int, int]) -> FloatArray:
 
 
 def _part_in_quadrant(signed: FloatArray, quadrant: int) -> float:
-    positive = np.maximum(signed, 0)
-    h, w = positive.shape
-    assert h % 2 == w % 2 == 0, "the mosaic's seams lie between cells"
+    # Four to a cell, so that a seam through the middle of cells halves what they hold.
+    positive = np.maximum(signed, 0).repeat(2, axis=0).repeat(2, axis=1)
+    h, w = signed.shape
     row, column = divmod(quadrant, 2)
-    own = positive[row * h // 2 : (row + 1) * h // 2, column * w // 2 : (column + 1) * w // 2]
+    own = positive[row * h : (row + 1) * h, column * w : (column + 1) * w]
     total = float(positive.sum())
     return float(own.sum()) / total if total > 0 else 1 / QUADRANTS

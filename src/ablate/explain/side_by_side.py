@@ -39,7 +39,7 @@ def side_by_side(name: str, cells: Mapping[Arm, Shown], classes: Sequence[str], 
     variants = list(dict.fromkeys(arm.variant for arm in cells))
     seeds = sorted({arm.seed for arm in cells})[:_MOST_SEEDS]
     (asked,) = some.evidence
-    what = [Span("evidence for ", GREY), Span(classes[asked], INK, True)]
+    what = [Span("for ", GREY), Span(classes[asked], INK, True)]
     truth = "" if some.label is None else f"it is {classes[some.label]}"
     first = [line(size[0], *what), picture(some.pixels, size), line(size[0], Span(truth, GREY), size=11)]
     columns = [below(first, gap=2)]
