@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "record": {"errors"},
     "environment": set(),
     "checkpoint": {"record"},
-    "board": set(),
+    "graph": set(),
+    "board": {"graph"},
     "data": FOUNDATION,
     "model": FOUNDATION,
     "explain": FOUNDATION | {"data", "model"},  # the types of pictures and of a classifier
@@ -28,7 +29,8 @@ MAY_IMPORT = {
     "build": FOUNDATION | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model"},
     "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},
     "run": FOUNDATION | {"board", "build", "callbacks", "checkpoint", "config", "environment"},
-    "command": FOUNDATION | {"config", "report", "run", "sweep"},
+    "estimate": {"build", "config"},
+    "command": FOUNDATION | {"config", "estimate", "report", "run", "sweep"},
     "cli": {"errors", "explain", "reopen", "report", "sweep"},
     "__main__": {"cli"},
 }

@@ -101,6 +101,10 @@ class Misclassified(Built):
     method: CamMethod = key("gradcam, hirescam, gradcam++, xgradcam, layercam, eigencam or randomcam", "gradcam")
 
 
+class Board(Built):
+    histograms: bool = key("true or false", "false", default=False)
+
+
 # The place in the config -> the classes that fit it -> their keys.
 KNOWN: dict[str, dict[str, type[Built]]] = {
     "data.source": {
@@ -124,5 +128,5 @@ KNOWN: dict[str, dict[str, type[Built]]] = {
         "ablate.callbacks.throughput.Throughput": Built,
         "ablate.callbacks.progress.Progress": Built,
     },
-    "logger": {"ablate.board.Board": Built},
+    "logger": {"ablate.board.Board": Board},
 }
