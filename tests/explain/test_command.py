@@ -149,6 +149,12 @@ def test_all_wrong_pictures_are_named_together(run):
     ]
 
 
+def test_a_wrong_method_and_a_wrong_layer_are_named_together(run):
+    with pytest.raises(UserError, match="2 errors") as caught:
+        explain(run, open_run=open_run, method="camcam", layers=["layer4", "layer5"])
+    assert [problem.given for problem in caught.value.problems] == ["--method=camcam", "--layers has 'layer5'"]
+
+
 def test_the_same_pictures_across_a_sweep(sweep, photo):
     (path,) = compare(sweep, ["3", photo], open_run=open_run)
     assert path == sweep / "explain" / "compare_layer4_gradcam.png"

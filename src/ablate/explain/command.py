@@ -23,7 +23,7 @@ from ablate.explain.given import (
     run_and_checkpoint,
 )
 from ablate.explain.maps import explain as maps_of
-from ablate.explain.methods import SLOW, method_problems
+from ablate.explain.methods import SLOW
 from ablate.explain.panel import panel, sheet
 from ablate.explain.shown import Shown, show
 from ablate.explain.side_by_side import page, side_by_side
@@ -53,9 +53,8 @@ def explain(
     folder, file = run_and_checkpoint(run_or_checkpoint)
     record = RunRecord.read(folder)
     wanted = class_number(class_, record.classes)
-    UserError.raise_all(method_problems(method, "--method"))
     opened = open_checked(open_run, folder, file)
-    layers = chosen_layers(opened, layers, NUM_LAYERS)
+    layers = chosen_layers(opened, layers, NUM_LAYERS, method)
     named = named_pictures(pictures, opened, image_size(record), record.seed, NUM_PICTURES)
     panels = []
     for each in named:  # one at a time: some have a label and some have none
@@ -87,12 +86,11 @@ def compare(
     records = _finished(sweep)
     first = next(iter(records.values()))
     wanted = class_number(class_, first.classes)
-    UserError.raise_all(method_problems(method, "--method"))
     runs = {_arm(folder, record): open_checked(open_run, folder) for folder, record in records.items()}
     one = next(iter(runs.values()))
-    layers = chosen_layers(one, layers, 1)
+    layers = chosen_layers(one, layers, 1, method)
     for run in runs.values():
-        chosen_layers(run, layers, 1)
+        chosen_layers(run, layers, 1, method)
     named = named_pictures(pictures, one, image_size(first), 0, NUM_PICTURES)
     test = one.test()
     some = balanced_choice(test.labels, NUM_CORRELATED if method not in SLOW else FEW_CORRELATED, 0)

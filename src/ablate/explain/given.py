@@ -12,7 +12,7 @@ from ablate.data.decode import decode_all
 from ablate.data.source import Pictures, Pixels
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
-from ablate.explain.methods import layer_names, layer_problems
+from ablate.explain.methods import layer_names, layer_problems, method_problems
 from ablate.model.classifier import Classifier
 from ablate.record import FILE_NAME, RunRecord, find_runs
 
@@ -114,12 +114,12 @@ def open_checked(open_run: Open, folder: Path, file: str | None = None) -> Opene
         raise UserError.of(given, "a checkpoint that a run saved", f"ls {folder}/checkpoints") from error
 
 
-def chosen_layers(opened: Opened, given: Sequence[str], default: int) -> list[str]:
-    """The layers named, or the last `default` ones."""
-    if not given:
-        return layer_names(opened.classifier.net)[-default:]
-    UserError.raise_all(layer_problems(opened.classifier.net, given, "--layers"))
-    return list(given)
+def chosen_layers(opened: Opened, given: Sequence[str], default: int, method: str) -> list[str]:
+    """The layers named, or the last `default` ones. What is wrong with them and with the method is raised together."""
+    layers = list(given) or layer_names(opened.classifier.net)[-default:]
+    wrong_layers = layer_problems(opened.classifier.net, layers, "--layers")
+    UserError.raise_all([*method_problems(method, "--method"), *wrong_layers])
+    return layers
 
 
 def normalised(opened: Opened, pixels: Pixels) -> Tensor:
