@@ -109,7 +109,12 @@ def _test(parts: Parts, folder: Path, record: RunRecord) -> None:
 def _artifacts(folder: Path) -> dict[str, str]:
     """What the callbacks and the log have left, by name."""
     pictures = {path.stem: path.name for path in sorted(folder.glob("*.png"))}
-    others = {"log": "train.log", "gradcam": "gradcam", "last": "checkpoints/last.ckpt"}
+    others = {
+        "log": "train.log",
+        "gradcam": "gradcam",
+        "last": "checkpoints/last.ckpt",
+        "trust_card_numbers": "trust_card.json",
+    }
     return {**pictures, **{name: path for name, path in others.items() if (folder / path).exists()}}
 
 

@@ -101,6 +101,16 @@ class Misclassified(Built):
     method: CamMethod = key("gradcam, hirescam, gradcam++, xgradcam, layercam, eigencam or randomcam", "gradcam")
 
 
+class PicturesIn(Built):
+    num_images: int = key("a whole number from 1 to 16, of a class", 3, ge=1, le=16)
+
+
+class TrustCard(Built):
+    num_pictures: int = key("a whole number from 8 to 4096", 256, ge=8, le=4096)
+    layer: str | None = key("a layer, or null for the last", "layer4")
+    method: CamMethod = key("gradcam, hirescam, gradcam++, xgradcam, layercam, eigencam or randomcam", "gradcam")
+
+
 class Board(Built):
     histograms: bool = key("true or false", "false", default=False)
 
@@ -124,6 +134,10 @@ KNOWN: dict[str, dict[str, type[Built]]] = {
     "callbacks": {
         "ablate.callbacks.gradcam.GradCam": GradCam,
         "ablate.callbacks.misclassified.Misclassified": Misclassified,
+        "ablate.callbacks.pictures_in.PicturesIn": PicturesIn,
+        "ablate.callbacks.confusion.Confusion": Built,
+        "ablate.callbacks.calibration.Calibration": Built,
+        "ablate.callbacks.trust_card.TrustCard": TrustCard,
         "ablate.callbacks.curves.Curves": Built,
         "ablate.callbacks.throughput.Throughput": Built,
         "ablate.callbacks.progress.Progress": Built,
