@@ -137,14 +137,6 @@ def the_warm_up_ends(warmup_epochs: float, max_epochs: int) -> Problem | None:
     return Problem(given, "a warm-up shorter than the training", f"scheduler.warmup_epochs={max_epochs / 10:g}")
 
 
-@rule("trainer.check_val_every_n_epoch", "trainer.max_epochs")
-def there_is_a_validation(every: int, max_epochs: int) -> Problem | None:
-    if every <= max_epochs:
-        return None
-    given = f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={max_epochs}"
-    return Problem(given, "a validation: the checkpoint is chosen on it", "trainer.check_val_every_n_epoch=1")
-
-
 @rule("trainer.accelerator", "trainer.precision")
 def a_cpu_has_no_half_precision(accelerator: str, precision: str) -> Problem | None:
     if accelerator != "cpu" or not precision.startswith("16-"):

@@ -73,7 +73,6 @@ class Trainer(Section):
     gradient_clip_val: float | None = key("a number above 0, or null", 1.0, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = key("norm or value", "norm")
     accumulate_grad_batches: int = key("a whole number from 1", 1, ge=1)
-    check_val_every_n_epoch: int = key("a whole number from 1", 1, ge=1)
     log_every_n_steps: int = key("a whole number from 1", 10, ge=1)
     limit_train_batches: _Batches = key("a number of batches, a fraction above 0 and at most 1, or null", 1.0)
     limit_val_batches: _Batches = key("a number of batches, a fraction above 0 and at most 1, or null", 1.0)
@@ -143,7 +142,8 @@ OWNED = {
     "trainer.max_steps": "a run lasts trainer.max_epochs, or the schedule would be cut",
     "trainer.min_steps": "a run lasts trainer.max_epochs, or the schedule would be cut",
     "trainer.max_time": "a run lasts trainer.max_epochs, or the schedule would be cut",
-    "trainer.val_check_interval": "validation comes at the end of an epoch; use trainer.check_val_every_n_epoch",
+    "trainer.check_val_every_n_epoch": "validation ends every epoch: the checkpoint is chosen on it",
+    "trainer.val_check_interval": "validation ends every epoch: the checkpoint is chosen on it",
     "trainer.use_distributed_sampler": "the data shards itself, so that batches depend on (seed, epoch) alone",
     "trainer.reload_dataloaders_every_n_epochs": "the loaders follow the epoch by themselves",
     "trainer.inference_mode": "the callbacks that need gradients leave it by themselves",
