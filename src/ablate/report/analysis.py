@@ -20,7 +20,7 @@ from ablate.report.verdict import Comparison, Settings, compare_all
 
 DEFAULT_METRIC, DEFAULT_MARGIN = "test/accuracy", 0.2  # for records that say nothing
 DEFAULT_TARGET = 87.0  # points, the course assignment's; for configs whose report.target is null
-MAX_PICTURE_COMPARISONS = 4
+MAX_PICTURE_COMPARISONS = 3
 
 
 @dataclass(frozen=True)
