@@ -79,6 +79,7 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     """A run or a sweep, from its plan to its table."""
     from ablate.config.folders import claim, remove_run
     from ablate.config.plan import plan
+    from ablate.sweep.manifest import write_manifest
     from ablate.sweep.table import exit_code, show_run, show_sweep
 
     planned = plan(_composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
@@ -98,10 +99,13 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
                 _remake_report(folder)
 
     folder = planned.folder if planned.folder_typed else claim(planned.folder)
+    talks = int(os.environ.get("LOCAL_RANK", "0")) == 0  # not in the further processes of a run
+    if planned.sweep and talks:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_manifest(folder, options.overrides, {name: config.plain for name, config in planned.runs.items()})
     multirun = ["--multirun"] if options.multirun else []
     with _signals() as received:
         _run_hydra(conf, [*_valued_flags(options), *multirun, *planned.words_for(folder)], task)
-    talks = int(os.environ.get("LOCAL_RANK", "0")) == 0  # not in the further processes of a run
     if planned.sweep and talks:
         show_sweep(folder, list(planned.runs), verdict=_remake_report(folder))
     elif talks and not refused:

@@ -38,7 +38,7 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
         config=plain,
         config_hash=config_hash(plain),
         versions=environment.versions(),
-        git=environment.git_state(Path.cwd()),
+        git=environment.git_state(Path(__file__).parent),  # of the code that runs, from wherever it is called
         started=_now(),
     )
     folder.mkdir(parents=True, exist_ok=True)
