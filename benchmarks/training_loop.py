@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from conditions import alternate, print_conditions, ratios, summary
+from torch.nn import functional as F
+
+from ablate.callbacks.throughput import Throughput
 from ablate.config.plan import compose
 from ablate.config.targets import instantiate
 from ablate.data.augment import Augmentation
 from ablate.data.datamodule import ClassificationData
 from ablate.data.shapes import Shapes
-from conditions import alternate, print_conditions, ratios, summary
-from torch.nn import functional as F
-
-from ablate.callbacks.throughput import Throughput
 from ablate.model.classifier import Classifier
 from ablate.model.resnet import gbn_resnet
 from ablate.model.schedule import one_cycle
