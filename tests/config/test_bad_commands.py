@@ -72,7 +72,7 @@ BAD = [
     # keys against keys
     (["optimizer.nesterov=true", "optimizer.momentum=0"], ["momentum above 0", "type:    optimizer.momentum=0.9"]),
     (["optimizer.nesterov=true", "+optimizer.dampening=0.1"], ["dampening of 0"]),
-    (["model.ghost_size=256"], ["model.ghost_size=256 with data.batch_size=128", "type:    model.ghost_size=32"]),
+    (["model.ghost_size=256"], ["model.ghost_size=256 with data.batch_size=64", "type:    model.ghost_size=32"]),
     (["trainer.sync_batchnorm=true"], ["model.ghost_size=32", "model=resnet18"]),
     (["data.image_size=8"], ["16 or more"]),
     (["data=cifar10", "data.image_size=64"], ["CIFAR pictures are used as published"]),
@@ -80,7 +80,7 @@ BAD = [
     (["callbacks.gradcam.layers=[layer4,layer5]"], ["no layer5", "layer1, layer2, layer3, layer4"]),
     (["callbacks.misclassified.layer=fc"], ["callbacks.misclassified.layer=fc: no fc"]),
     (["scheduler=cosine", "trainer.max_epochs=1"], ["scheduler.warmup_epochs=1.0 with trainer.max_epochs=1"]),
-    (["trainer.check_val_every_n_epoch=9"], ["trainer.check_val_every_n_epoch=1"]),
+    (["+trainer.check_val_every_n_epoch=9"], ["trainer.check_val_every_n_epoch", "validation ends every epoch"]),
     (["trainer=cpu", "trainer.precision=16-mixed"], ["bf16-mixed on a CPU"]),
     (["trainer.benchmark=true", "trainer.deterministic=true"], ["trainer.deterministic=false"]),
     (["report.metric=val/loss", "report.target=3"], ["report.target=3 with report.metric=val/loss", "an accuracy"]),
@@ -151,4 +151,4 @@ def test_a_mistake_in_every_run_of_a_sweep_is_named_once(command):
 
 def test_a_mistake_in_one_arm_says_which(command):
     _, _, err = command("-m", "model.ghost_size=16,256", "seed=0,1")
-    assert "model.ghost_size=256 with data.batch_size=128 (in ghost_size=256,seed=0 and 1 more)" in err
+    assert "model.ghost_size=256 with data.batch_size=64 (in ghost_size=256,seed=0 and 1 more)" in err

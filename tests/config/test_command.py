@@ -57,6 +57,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     module = types.ModuleType("ablate.run")
     module.run = fake.run
     monkeypatch.setitem(sys.modules, "ablate.run", module)
+    monkeypatch.setattr("ablate.command._remake_report", lambda folder: "")  # there is nothing to compare
     return fake
 
 
@@ -72,11 +73,12 @@ def test_help_names_every_group_and_option(command):
         assert re.search(rf"\b{path.stem}\b", out), path
     assert all(chosen in out for chosen in ("digits*", "gbn_resnet18_slim*", "sgd*", "onecycle*", "auto*"))
     assert out.index("gbn_resnet50") < out.index("gbn_resnet101")
-    assert all(len(line) <= 110 for line in out.splitlines())
+    assert all(len(line) <= 120 for line in out.splitlines())
 
 
 def test_help_is_about_keys_that_exist_and_commands_that_work(composer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ablate.config.plan.part_problems", lambda *_, **__: ())  # takes 0.2 s a command
     for split in ("train", "test"):
         (tmp_path / "DIR" / split).mkdir(parents=True)
     assert (len(KEYS), len(EXAMPLES)) == (10, 5)

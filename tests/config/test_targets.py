@@ -105,7 +105,7 @@ def test_a_logging_factory_is_checked_too():
 
 def test_every_known_target_is_on_the_list_and_there():
     known = [target for targets in KNOWN.values() for target in targets]
-    assert len(known) == 18
+    assert len(known) == 22
     for target in known:
         assert list(refusals({"_target_": target})) == []
 
