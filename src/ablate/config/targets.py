@@ -186,7 +186,8 @@ def _not_there(target: str, path: str, error: Exception) -> Problem:
     try:
         names = [known for known in dir(pkgutil.resolve_name(module)) if not known.startswith("_")]
     except (ImportError, AttributeError, ValueError):
-        return Problem(f"{given} cannot be imported ({error})", "a class that can be imported", f"~{path}")
+        allowed = "a class that can be imported: of an installed package, or of one beside train.py"
+        return Problem(f"{given} cannot be imported ({error})", allowed, "PYTHONPATH=DIR python train.py ...")
     meant = nearest(name, names)
     fix = f"{path}._target_={module}.{meant}" if meant else f"python -c 'import {module}; print(dir({module}))'"
     return Problem(f"{given} does not exist", f"a class of {module}", fix)
