@@ -84,13 +84,16 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
 
     planned = plan(_composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
     refused: list[Problem] = []
+    statuses: list[str] = []
 
     def task(config: DictConfig) -> "RunRecord | None":
         if planned.sweep:
             number = HydraConfig.get().job.num
             log.info("run %d of %d: %s", number + 1, len(planned.runs), list(planned.runs)[number])
         try:
-            return train(config)
+            record = train(config)
+            statuses.append(record.status)
+            return record
         except UserError as error:  # found in the data, or by a part that was built
             refused.extend(error.problems)
             return None
@@ -113,6 +116,8 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     if refused and not planned.sweep and not planned.folder_typed:
         remove_run(folder)
     UserError.raise_all(refused)
+    if not talks:  # the record is the first process's, and may not be finished yet
+        return int(any(status != "done" for status in statuses))
     folders = [folder / name for name in planned.runs] if planned.sweep else [folder]
     return 128 + received[0] if received else exit_code(folders)
 

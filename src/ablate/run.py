@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pytorch_lightning.utilities import rank_zero_only
 
 from ablate import checkpoint, environment
 from ablate.board import Board
@@ -42,8 +43,8 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
         started=_now(),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    record.write(folder)
-    write_atomically(folder / "config.yaml", yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    _save(record, folder)
+    _save_config(plain, folder)
     record.artifacts["config"] = "config.yaml"
     board: Board | None = None
     start = time.monotonic()
@@ -52,7 +53,7 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
             parts = build(config, folder, record)
             board = parts.board
             record.seconds["setup"] = time.monotonic() - start
-            record.write(folder)
+            _save(record, folder)
             _fit(parts, record)
             _test(parts, folder, record)
         record.status = "done"
@@ -69,10 +70,20 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
         record.seconds["total"] = time.monotonic() - start
         record.finished = _now()
         record.artifacts.update(_artifacts(folder))
-        record.write(folder)
+        _save(record, folder)
         if board is not None:
             board.end_session("failed" if record.status == "running" else record.status)
     return record
+
+
+@rank_zero_only  # one of several processes that share a run writes its files
+def _save(record: RunRecord, folder: Path) -> None:
+    record.write(folder)
+
+
+@rank_zero_only
+def _save_config(config: Mapping[str, Any], folder: Path) -> None:
+    write_atomically(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
 
 def _fit(parts: Parts, record: RunRecord) -> None:
@@ -140,6 +151,7 @@ def _quiet_lightning() -> Iterator[None]:
             ".*number of training batches.*is smaller than the logging interval.*",
             ".*GPU available but not used.*",
             ".*LeafSpec.*",
+            ".*self.log\\('throughput/.*sync_dist=True.*",  # the speed counts all devices already
             ".*Checkpoint directory .* exists and is not empty.*",  # resuming
         ):
             warnings.filterwarnings("ignore", message)

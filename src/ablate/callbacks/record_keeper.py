@@ -35,11 +35,12 @@ class RecordKeeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.monotonic()
 
-    @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         place = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         self.rows.append({**place, "seconds": time.monotonic() - self._started, **metrics})
+        if not trainer.is_global_zero:
+            return
         write_atomically(self._folder / "metrics.csv", _as_csv(self.rows))
         shown = "  ".join(f"{name} {value:.6g}" for name, value in sorted(metrics.items()))
         log.debug("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
