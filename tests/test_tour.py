@@ -20,7 +20,6 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     return [output.data[kind] for output in cells if kind in output.get("data", {})]
 
 
-@pytest.mark.filterwarnings("ignore:.*Kernel is running over TCP.*")
 def test_it_runs_and_ends_in_pictures_and_a_verdict(committed):
     NotebookClient(committed, timeout=280, kernel_name="python3", resources={"metadata": {"path": DOCS}}).execute()
     assert len(outputs(committed, "image/png")) == 3

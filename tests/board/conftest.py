@@ -9,7 +9,14 @@ import pytest
 from server import Server, tensorboard
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["data=digits", "model.width=4", "trainer=smoke", "optimizer.nesterov=true,false", "seed=0,1"]
+SWEEP = [
+    "data=digits",
+    "model.width=4",
+    "trainer=smoke",
+    "optimizer.nesterov=true,false",
+    "seed=0,1",
+    "logger.tensorboard.histograms=true",
+]
 
 
 @pytest.fixture(scope="session")

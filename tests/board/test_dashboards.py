@@ -97,3 +97,10 @@ def test_the_network_is_a_graph_of_its_layers(dashboards):
     graph = dashboards.get("plugin/graphs/graph", run=RUNS[0], limit_attr_size="1024", large_attrs_key="_too_large")
     for name in ("input", "layer1/0/conv1", "layer4/1/bn2", "fc", "output"):
         assert f'name: "{name}"'.encode() in graph
+
+
+def test_histograms_are_drawn_of_every_weight_when_asked_for(dashboards):
+    tags = dashboards.ask("plugin/histograms/tags")
+    assert sorted(tags) == RUNS
+    assert len(tags[RUNS[0]]) == 62  # parameters of a ResNet18
+    assert "weights/layer1.0.conv1.weight" in tags[RUNS[0]]

@@ -70,7 +70,7 @@ def test_custom_scalars_sets_training_against_validation(tab, dashboards):
 
 
 def test_images_are_drawn_under_the_names_of_their_classes(tab, dashboards):
-    open_page(tab, dashboards.address, "images")
+    open_page(tab, dashboards.address, "images&tagFilter=gradcam")
     expect(tab.get_by_text("gradcam/00_0", exact=True).first).to_be_visible()
     for run in RUNS:
         expect(tab.locator("tf-image-loader").get_by_text(run).first).to_be_attached()
