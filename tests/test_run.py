@@ -92,7 +92,10 @@ def test_the_same_command_gives_the_same_bytes_whatever_watches_it(folder, tmp_p
     record = run(compose(CONF, [*QUIET, "optimizer.nesterov=true", "data.num_workers=1"]), tmp_path, {})
     assert same(weights(tmp_path), weights(folder))
     before = RunRecord.read(folder)
-    assert record.metrics == before.metrics
+    assert record.metrics == {name: before.metrics[name] for name in record.metrics}  # a callback added test/ece
+    assert set(record.metrics) == {
+        f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "accuracy")
+    }
     assert np.array_equal(*(np.load(each / "predictions.npz")["probability"] for each in (tmp_path, folder)))
 
 
