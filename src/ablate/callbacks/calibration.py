@@ -1,7 +1,6 @@
 """Whether the network is as sure as it is right.  N pictures, K classes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from ablate.board import writer
-from ablate.callbacks.answers import Answers
+from ablate.callbacks.answers import KeepsAnswers
 from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.explain.canvas import rendered
 
@@ -22,29 +21,12 @@ Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-class Calibration(pl.Callback):
+class Calibration(KeepsAnswers):
     """After the test: the reliability diagram as `calibration.png` and in TensorBoard, `test/ece` among the metrics,
     and a precision-recall curve for each class in TensorBoard (`precision_recall/ship`)."""
 
-    def __init__(self) -> None:
-        self._answers = Answers()
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._answers = Answers()
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._answers.add(outputs)
-
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        probabilities, labels = self._answers.take()
+        probabilities, labels = self.take_answers()
         pl_module.log("test/ece", expected_calibration_error(probabilities, labels), sync_dist=True)
         self._draw(trainer, probabilities, labels)
 

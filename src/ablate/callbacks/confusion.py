@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from sklearn.metrics import confusion_matrix
 from statsmodels.stats.proportion import proportion_confint
 
-from ablate.callbacks.answers import Answers
+from ablate.callbacks.answers import KeepsAnswers
 from ablate.callbacks.publish import to_board, to_folder
 from ablate.explain.canvas import PAPER, beside, framed, rendered
 
@@ -22,33 +22,16 @@ DPI = 120
 MANY = 20  # classes; above it the matrices are drawn larger and with finer letters
 
 
-class Confusion(pl.Callback):
+class Confusion(KeepsAnswers):
     """After the test: `confusion.png` (counts, and as parts of each true class) and `per_class.png`.
 
     In TensorBoard as `confusion/counts`, `confusion/rates` and `confusion/per_class`.
     """
 
-    def __init__(self) -> None:
-        self._answers = Answers()
-
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._answers = Answers()
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._answers.add(outputs)
-
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         classes: Sequence[str] = trainer.datamodule.classes  # type: ignore[attr-defined]
-        probabilities, labels = self._answers.take()
+        probabilities, labels = self.take_answers()
         counts = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
         images = {
             "counts": rendered(matrix(counts, classes)),

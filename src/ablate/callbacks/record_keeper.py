@@ -5,13 +5,12 @@ import io
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
+from ablate.callbacks.answers import KeepsAnswers
 from ablate.record import RunRecord, write_atomically
 
 log = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, float]
 
 
-class RecordKeeper(pl.Callback):
+class RecordKeeper(KeepsAnswers):
     """Writes a row of `metrics.csv` and the record after every epoch, and the predictions after the test.
 
     `rows`: one mapping an epoch: epoch (from 0), step (optimizer updates so far), seconds (since training started,
@@ -29,7 +28,6 @@ class RecordKeeper(pl.Callback):
     def __init__(self, record: RunRecord, folder: Path) -> None:
         self.rows: list[Row] = []
         self._record, self._folder = record, folder
-        self._outputs: list[dict[str, Tensor]] = []
         self._started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -48,25 +46,9 @@ class RecordKeeper(pl.Callback):
         self._record.epochs = trainer.current_epoch + 1
         self._record.write(self._folder)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._outputs.clear()
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._outputs.append({name: value.detach().cpu() for name, value in outputs.items()})
-
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        probabilities = np.concatenate([each["logits"].float().softmax(1).numpy() for each in self._outputs])
-        labels = np.concatenate([each["labels"].numpy() for each in self._outputs])
-        self._outputs.clear()
+        probabilities, labels = self.take_answers()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, label=labels, predicted=probabilities.argmax(1), probability=probabilities.max(1))
         write_atomically(self._folder / "predictions.npz", buffer.getvalue())
