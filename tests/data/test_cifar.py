@@ -134,6 +134,13 @@ def test_without_a_network_the_message_tells_every_way_out(kind, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folders_that_were_made_for_a_failed_download_are_removed_again(kind, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match="the download failed"):
+        kind(tmp_path / "mine" / "new" / "data").train()
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 @pytest.mark.parametrize("kind", [Cifar10], indirect=True)
 @pytest.mark.parametrize("broken", ["wrong bytes", "cut off", "not an archive"])
 def test_a_download_that_goes_wrong_leaves_nothing_behind(kind, tmp_path, monkeypatch, broken):

@@ -5,8 +5,8 @@ import os
 import socket
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class _Cifar:
 
     def _fetch(self, dataset: Any, folder: Path) -> None:
         """Extract in a temporary folder beside the target, then rename: whoever looks sees all of it or nothing."""
+        made = [each for each in (self.root, *self.root.parents) if not each.exists()]
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             temporary = tempfile.TemporaryDirectory(dir=self.root, prefix=".download-")
@@ -68,7 +69,7 @@ class _Cifar:
                 f"a folder that holds {dataset.base_folder}, or one that can be written to",
                 "data.root=DIR, or data=digits, which needs no files",
             ) from cause
-        with temporary as place:
+        with _without_leftovers(made), temporary as place:
             self._link_archive(dataset, Path(place))
             try:
                 with _timeout(TIMEOUT):
@@ -100,6 +101,18 @@ class _Cifar:
                 f"rm {archive}, and run again to download it",
             )
         (place / dataset.filename).symlink_to(archive.resolve())
+
+
+@contextmanager
+def _without_leftovers(folders: Sequence[Path]) -> Iterator[None]:
+    """After an error, removes those of the folders, innermost first, that are empty."""
+    try:
+        yield
+    except UserError:
+        with suppress(OSError):
+            for folder in folders:
+                folder.rmdir()
+        raise
 
 
 @contextmanager
