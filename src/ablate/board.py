@@ -96,7 +96,7 @@ class Board(TensorBoardLogger):
         events.flush()
 
     @rank_zero_only
-    def end_session(self, status: Literal["done", "failed", "interrupted"]) -> None:
+    def end_session(self, status: Literal["done", "failed", "interrupted", "diverged"]) -> None:
         """Say how the run ended, and close the event file."""
         state = api_pb2.STATUS_SUCCESS if status == "done" else api_pb2.STATUS_FAILURE
         ended = plugin_data_pb2.SessionEndInfo(status=state, end_time_secs=time.time())

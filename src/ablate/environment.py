@@ -1,13 +1,18 @@
 """What a run ran on and with: versions, device, code."""
 
+import hashlib
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # importing it takes seconds; what only reads records asks for versions too
+    import torch
 
 PACKAGES = (
     "ablate",
@@ -32,14 +37,28 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    found["torch"] = torch.__version__  # names the build too: 2.15.0+cu132
+    if "torch" in found:
+        found["torch"] = _torch_build() or found["torch"]
     return found
 
 
-def describe_device(device: torch.device, count: int) -> dict[str, Any]:
-    """kind ("cpu", "cuda", "mps"), the maker's name, how many the run uses, and the machine's cores."""
+def code_digest(packages: Iterable[str]) -> str:
+    """Twelve hex digits over the Python sources of `packages`, given by their import names."""
+    digest = hashlib.sha256()
+    for package in sorted({name.partition(".")[0] for name in packages}):
+        for path in _sources(package):
+            digest.update(f"{package} {path.name} {path.stat().st_size}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def describe_device(device: "torch.device", count: int) -> dict[str, Any]:
+    """kind ("cpu", "cuda", "mps"), the maker's name, how many the run uses; the machine's cores, torch's threads."""
+    import torch
+
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"kind": device.type, "name": name, "count": count, "cores": os.cpu_count()}
+    threads = torch.get_num_threads()
+    return {"kind": device.type, "name": name, "count": count, "cores": os.cpu_count(), "threads": threads}
 
 
 def git_state(folder: Path) -> dict[str, Any]:
@@ -48,6 +67,28 @@ def git_state(folder: Path) -> dict[str, Any]:
     if not commit:
         return {}
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+
+
+def _torch_build() -> str | None:
+    """Names the build too, 2.15.0+cu132, where the distribution does not; read, for importing it takes seconds."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"""^__version__\b[^=]*=\s*['"]([^'"]+)""", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _sources(package: str) -> list[Path]:
+    spec = find_spec(package)
+    if spec is None:
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    return sorted(files or ([Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

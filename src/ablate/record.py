@@ -17,7 +17,8 @@ from ablate.errors import UserError
 FILE_NAME = "run.json"
 SCHEMA = 1  # raised when a field changes its meaning; a reader refuses records of a newer schema
 
-Status = Literal["running", "done", "failed", "interrupted"]
+# diverged: the loss became NaN or infinite, and training on would have been in vain
+Status = Literal["running", "done", "failed", "interrupted", "diverged"]
 Value = str | int | float | bool | None
 
 
@@ -41,8 +42,14 @@ class RunRecord:
     num_parameters: int | None = None
     classes: list[str] = field(default_factory=list)  # in label order
     versions: dict[str, str] = field(default_factory=dict)
-    device: dict[str, Any] = field(default_factory=dict)  # kind ("cpu", "cuda"), name, count, cores
+    device: dict[str, Any] = field(default_factory=dict)  # kind ("cpu", "cuda"), name, count, cores, threads
     git: dict[str, Any] = field(default_factory=dict)  # commit, dirty; {} outside a repository
+    code: str | None = None  # twelve hex digits over the sources of this package and of those in allow_targets
+    command: list[str] = field(default_factory=list)  # the words that make this run again
+    attempts: int = 1
+    # One entry a resume: at (ISO 8601), from_epoch (from 0), from_checkpoint ("last.ckpt", "best.ckpt", None: from
+    # scratch), forced (the differences that were waved through).
+    resumed: list[dict[str, Any]] = field(default_factory=list)
     initial_weights_hash: str | None = None
     data_checksum: str | None = None
     error: str | None = None  # one line; the traceback is in train.log

@@ -5,7 +5,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from ablate import checkpoint, environment
 from ablate.board import Board
 from ablate.build import Parts, build
 from ablate.callbacks.throughput import peak_memory
+from ablate.changes import code_of
 from ablate.config.schema import Config
 from ablate.errors import UserError
 from ablate.record import RunRecord, config_hash, one_line, write_atomically
@@ -25,7 +26,7 @@ from ablate.record import RunRecord, config_hash, one_line, write_atomically
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
+def run(config: Config, folder: Path, variant: Mapping[str, Any], *, command: Sequence[str] = ()) -> RunRecord:
     """Train, choose a checkpoint on validation accuracy, test it once; leave everything in `folder`.
 
     A training that fails or is interrupted ends in a record that says so, not in an exception; the traceback goes to
@@ -40,6 +41,8 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any]) -> RunRecord:
         config_hash=config_hash(plain),
         versions=environment.versions(),
         git=environment.git_state(Path(__file__).parent),  # of the code that runs, from wherever it is called
+        code=code_of(plain),
+        command=list(command),
         started=_now(),
     )
     folder.mkdir(parents=True, exist_ok=True)
