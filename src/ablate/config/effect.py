@@ -9,10 +9,10 @@ from ablate.errors import Problem
 from ablate.record import config_hash
 
 
-def effect_problems(plain: Mapping[str, Any], typed: Collection[str], *, sweep: bool) -> Iterator[Problem]:
+def effect_problems(plain: Mapping[str, Any], typed: Collection[str]) -> Iterator[Problem]:
     """What one run would silently ignore. `typed`: the keys that were set on the command line or in a sweep."""
-    sections = (plain.get(name) for name in ("optimizer", "scheduler", "trainer"))
-    optimizer, scheduler, trainer = (section if isinstance(section, Mapping) else {} for section in sections)
+    sections = (plain.get(name) for name in ("optimizer", "scheduler"))
+    optimizer, scheduler = (section if isinstance(section, Mapping) else {} for section in sections)
     lr, peak = optimizer.get("lr"), scheduler.get("max_lr")
     if "optimizer.lr" in typed and _is_number(lr) and _is_number(peak) and peak != lr:
         yield Problem(
@@ -26,13 +26,6 @@ def effect_problems(plain: Mapping[str, Any], typed: Collection[str], *, sweep: 
             "a schedule that leaves the momentum alone",
             "scheduler.cycle_momentum=false",
         )
-    devices, strategy = trainer.get("devices"), trainer.get("strategy")
-    if sweep and strategy in ("auto", "ddp") and _are_several(devices):
-        yield Problem(
-            f"trainer.strategy={strategy} with trainer.devices={show(devices)} in a sweep",
-            "ddp_fork or ddp_spawn: ddp would start the whole sweep again on every device",
-            "trainer.strategy=ddp_fork",
-        )
 
 
 def repetitions(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Problem]:
@@ -44,10 +37,6 @@ def repetitions(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[Probl
             given = f"the runs {first[digest]} and {name} are the same"
             yield Problem(given, "runs that differ in more than the name", "leave one out")
         first.setdefault(digest, name)
-
-
-def _are_several(devices: Any) -> bool:
-    return len(devices) > 1 if isinstance(devices, list) else isinstance(devices, int) and devices > 1
 
 
 def _is_number(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,43 @@ from ablate.config.check import find_problems
 from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
 from ablate.config.folders import bare_key, holds_a_run, run_folder, unused, variant_of
+from ablate.config.hydra_node import hydra_problems
 from ablate.config.overrides import compose_what_fits, parse_words, several_values
 from ablate.config.parts import part_problems
 from ablate.config.resolvers import hydra_node
 from ablate.config.schema import Config
-from ablate.config.targets import refusals_of_hydra
+from ablate.config.trust import untrusted_packages
+from ablate.config.wording import show
 from ablate.errors import Problem, UserError
 
 Composed = Callable[..., tuple[DictConfig, list[Problem]]]  # words -> their config, and what is wrong with them
+OF_A_SWEEP = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep", "hydra.mode")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs`: name -> config. `folder`: of the run, or of the sweep; taken as it is if it was typed."""
+    """`runs`: name -> config. `folder`: of the run, or of the sweep; taken as it is if it was typed.
+
+    `words`: for Hydra, all runs at once. `words_of`: name -> for this run alone, in a single run.
+    `launcher`: the node of the launcher of a sweep, with its name under `name`.
+    """
 
     words: tuple[str, ...]
     sweep: bool
     runs: dict[str, Config]
     folder: Path
     folder_typed: bool
+    words_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    factors: tuple[str, ...] = ()
+    launcher: dict[str, Any] = field(default_factory=dict)
 
     def words_for(self, folder: Path) -> list[str]:
         """The overrides to give to Hydra, for this folder."""
-        quoted = str(folder).replace("'", "\\'")
-        return [*self.words, f"{_folder_key(self.sweep)}='{quoted}'"]
+        return [*self.words, in_folder(folder, sweep=self.sweep)]
+
+    def words_alone(self, name: str, folder: Path) -> tuple[str, ...]:
+        """What makes one run of the sweep by itself, in this folder."""
+        return (*self.words_of[name], "hydra.mode=RUN", in_folder(folder, sweep=False))
 
 
 @dataclass(frozen=True)
@@ -49,12 +62,20 @@ class Candidate:
     name: str  # of its folder in a sweep
     plain: dict[str, Any]
     problems: tuple[Problem, ...]
+    words: tuple[str, ...]
 
 
-def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, already: Sequence[Problem] = ()) -> Plan:
+def plan(
+    composer: Composer,
+    words: Sequence[str],
+    *,
+    multirun: bool = False,
+    already: Sequence[Problem] = (),
+    into: Path | None = None,
+) -> Plan:
     """Compose and check all runs of a command. Raises `UserError` with everything that is wrong with it.
 
-    `already`: what has been found wrong with it before.
+    `already`: what has been found wrong with it before. `into`: the folder of runs that are to go on.
     """
     overrides, problems = parse_words(composer, words)
     problems = [*already, *problems]
@@ -67,6 +88,7 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
         overrides, problems = [*params, *overrides], [*problems, *more]
     else:
         problems += [several_values(each) for each in overrides if each.is_sweep_override()]
+        problems += [_of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]
         overrides = [each for each in overrides if not each.is_sweep_override()]
 
     candidates = list(_candidates(composed, overrides, sweep))
@@ -82,13 +104,23 @@ def plan(composer: Composer, words: Sequence[str], *, multirun: bool = False, al
     UserError.raise_all(problems)
 
     key = _folder_key(sweep)
-    folder = Path(str(OmegaConf.select(settings, key)))
-    if key in typed:
+    folder = into or Path(str(OmegaConf.select(settings, key)))
+    if key in typed and into is None:
         _refuse_taken(folder, configs if sweep else (), key)
+    factors = tuple(_factors(overrides)) if sweep else ()
     if sweep:
         forced = _forced(composer, fixed) if unfitting else {}
-        words = [*(forced.get(word, word) for word in words), f"factors=[{','.join(_factors(overrides))}]"]
-    return Plan(tuple(words), sweep, configs, folder if key in typed else unused(folder), key in typed)
+        words = [*(forced.get(word, word) for word in words), f"factors=[{','.join(factors)}]"]
+    return Plan(
+        tuple(words),
+        sweep,
+        configs,
+        folder if into or key in typed else unused(folder),
+        into is not None or key in typed,
+        {each.name: each.words for each in candidates},
+        factors,
+        _launcher(settings),
+    )
 
 
 def compose(conf: Path, words: Sequence[str] = ()) -> Config:
@@ -117,9 +149,13 @@ def _candidates(composed: Composed, overrides: Sequence[Override], sweep: bool) 
         resolved = resolve(config)
         plain = resolved.plain
         found = [*problems, *resolved.problems, *find_problems(plain, resolved.links, typed)]
-        found += effect_problems(plain, typed, sweep=sweep)
-        found += refusals_of_hydra(hydra_node(config))
-        yield Candidate(run_folder(factors, plain.get("seed"), words), plain, tuple(found))
+        found += effect_problems(plain, typed)
+        found += hydra_problems(hydra_node(config), {bare_key(each) for each in overrides})
+        found += () if "allow_targets" in typed else untrusted_packages(plain.get("allow_targets") or ())
+        alone = [word for word in hydra_words if not word.lstrip("+~").startswith(OF_A_SWEEP)]
+        marked = [f"factors=[{','.join(factors)}]"] if sweep else []
+        name = run_folder(factors, plain.get("seed"), words)
+        yield Candidate(name, plain, tuple(found), (*alone, *words, *marked))
 
 
 def _merge(candidates: Sequence[Candidate]) -> Iterator[Problem]:
@@ -153,6 +189,24 @@ def _forced(composer: Composer, overrides: Iterable[Override]) -> dict[str, str]
     a key that only a and b have would then be refused. That all runs have it is known here."""
     plain = (each for each in overrides if each.type == OverrideType.CHANGE and not each.is_hydra_override())
     return {_word(each): f"++{_word(each)}" for each in plain if not composer.options(each.key_or_group)}
+
+
+def _of_a_sweep(override: Override) -> Problem:
+    key = bare_key(override).removeprefix("hydra.launcher.")
+    given = f"{key}={show(override.value())} has no effect on a single run"
+    return Problem(given, "-m, for a sweep", f"python train.py -m {key}={show(override.value())} seeds=5")
+
+
+def in_folder(folder: Path, *, sweep: bool) -> str:
+    """The word that makes Hydra put a run, or a sweep, there."""
+    quoted = str(folder).replace("'", "\\'")
+    return f"{_folder_key(sweep)}='{quoted}'"
+
+
+def _launcher(settings: DictConfig) -> dict[str, Any]:
+    node = OmegaConf.to_container(settings.hydra.launcher, resolve=True)
+    assert isinstance(node, dict)
+    return {"name": settings.hydra.runtime.choices.get("hydra/launcher"), **{str(key): node[key] for key in node}}
 
 
 def _folder_key(sweep: bool) -> str:

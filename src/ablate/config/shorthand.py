@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from ablate.errors import Problem
 
+OF_THE_LAUNCHER = ("n_jobs", "on_failure", "retries")
+
 
 class Words(NamedTuple):
     """`overrides`: what Hydra understands. `dry_run`: show what would be trained, and train nothing."""
@@ -16,7 +18,8 @@ class Words(NamedTuple):
 
 
 def expand(words: Sequence[str]) -> Words:
-    """`seeds=5` is `seed=range(0,5)`, which a shell wants quoted; `dry_run=true` is taken out."""
+    """`seeds=5` is `seed=range(0,5)`, which a shell wants quoted; `n_jobs=4` is `hydra.launcher.n_jobs=4`, and so are
+    the other keys of the local launcher; `dry_run=true` is taken out."""
     overrides: list[str] = []
     problems: list[Problem] = []
     dry_run = False
@@ -30,6 +33,8 @@ def expand(words: Sequence[str]) -> Words:
             dry_run = value.lower() == "true"
         elif key == "dry_run":
             problems.append(Problem(word, "true or false", "dry_run=true"))
+        elif key in OF_THE_LAUNCHER:
+            overrides.append(f"hydra.launcher.{word}")
         else:
             overrides.append(word)
     return Words(overrides, dry_run, problems)

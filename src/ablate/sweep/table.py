@@ -4,8 +4,9 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,10 +29,8 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
         if record is None:
             table.add_row("", "", "[yellow]not run[/]", "", escape(name))
         else:
-            outcome = _outcome(record, metric)
-            table.add_row(
-                _variant(record), str(record.seed), outcome, duration(record.seconds.get("total", 0)), escape(name)
-            )
+            took = duration(record.seconds.get("total", 0))
+            table.add_row(_variant(record), str(record.seed), outcome(record, metric), took, escape(name))
     console.print(table)
     if verdict:
         console.print(f"\n{verdict}", soft_wrap=True, highlight=False, markup=False)
@@ -47,28 +46,48 @@ def show_run(folder: Path, console: Console | None = None) -> None:
         label = f"{metric.replace('/', ' ')} " if record.status == "done" else ""
         epochs = f"{record.epochs} epoch{'s' if record.epochs != 1 else ''}"
         console.print(
-            f"{label}{_outcome(record, metric)}, {epochs}, {duration(record.seconds.get('total', 0))}", soft_wrap=True
+            f"{label}{outcome(record, metric)}, {epochs}, {duration(record.seconds.get('total', 0))}", soft_wrap=True
         )
     _show_way_in(folder, console)
 
 
 def exit_code(folders: Sequence[Path]) -> int:
-    """0: all done; 130: one was interrupted; 1: one failed, or died before its record said how it ended."""
-    records = [_read(folder) for folder in folders]
-    if any(record is not None and record.status == "interrupted" for record in records):
-        return 130
-    return int(any(record is None or record.status != "done" for record in records))
+    """0: all done; 1: one failed, or died before its record said how it ended; 130: one was interrupted."""
+    statuses = {record.status if record else "failed" for record in map(_read, folders)}
+    if statuses <= {"done"}:
+        return 0
+    return 130 if statuses <= {"done", "interrupted"} else 1
 
 
-def _outcome(record: RunRecord, metric: str) -> str:
-    if record.status in ("failed", "running"):
-        return f"[red]failed[/]: {escape(record.error or 'it died without a word')} (see {LOG})"
+def outcome(record: RunRecord, metric: str | None = None) -> str:
+    """What came of a run, with rich's markup."""
+    metric = metric or _metric(record)
+    if record.status in ("failed", "diverged", "running"):
+        word = "failed" if record.status == "running" else record.status
+        return f"[red]{word}[/]: {escape(record.error or 'it died without a word')} (see {LOG})"
     if record.status == "interrupted":
         return "[yellow]interrupted[/]"
     value = record.metrics.get(metric)
     if value is None:
         return "[yellow]not measured[/]"
     return f"{100 * value:.2f} %" if metric.endswith("/accuracy") else f"{value:.4f}"
+
+
+class Share(NamedTuple):
+    """How far a run has come: a part of 1, and the same in words."""
+
+    share: float
+    words: str
+
+
+def progress_in_words(progress: Mapping[str, float]) -> Share:
+    """progress: what a run tells with its lease."""
+    epoch, epochs = progress.get("epoch", 1), progress.get("epochs", 1)
+    within = progress.get("batch", 0) / max(1, progress.get("batches", 1))
+    share = min(1.0, max(0.0, (epoch - 1 + within) / max(1, epochs)))
+    accuracy = progress.get("val_accuracy")
+    said = f"  val accuracy {100 * accuracy:.2f} %" if accuracy is not None else ""
+    return Share(share, f"epoch {int(epoch)}/{int(epochs)}{said}")
 
 
 def _variant(record: RunRecord) -> str:

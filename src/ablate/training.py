@@ -1,0 +1,182 @@
+"""One run through Hydra: in this process, or in one of its own."""
+
+import faulthandler
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from ablate.config.compose import CONFIG_NAME, VERSION_BASE, checked
+from ablate.config.folders import variant_of
+from ablate.config.resolvers import register_resolvers
+from ablate.errors import Problem, UserError
+from ablate.record import RunRecord
+from ablate.sweep.pool import Job
+from ablate.sweep.slots import Slot
+
+EXIT_CODES = {"done": 0, "failed": 1, "diverged": 1, "interrupted": 130}
+PRELOAD = ["ablate.training", "ablate.run"]  # what every run imports: 5 s that only the first one pays
+LOG = "train.log"  # in the run directory, as conf/config.yaml names it
+
+register_resolvers()  # here, because a process that a launcher starts imports this file to find `Train`
+
+
+@dataclass
+class Train:
+    """Hydra's task function. `forced`: differences to pass over in a run that goes on; None: there may be none."""
+
+    forced: Sequence[str] | None = None
+    status: str = "failed"  # of the last run
+
+    def __call__(self, config: DictConfig) -> RunRecord:
+        from ablate.run import run
+
+        hydra_config = HydraConfig.get()
+        run_config = checked(config)
+        variant = variant_of(run_config.factors, hydra_config.overrides.task)
+        folder = Path(hydra_config.runtime.output_dir)
+        more = {} if self.forced is None else {"forced": self.forced}
+        record = run(run_config, folder, variant, command=sys.argv, **more)
+        self.status = record.status
+        return record
+
+
+def run_hydra(conf: Path, words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
+    """Let Hydra compose the config of `conf/` and these words, make the folder and its log, and call the task."""
+    decorate = hydra.main(version_base=VERSION_BASE, config_path=str(conf.resolve()), config_name=CONFIG_NAME)
+    before = sys.argv
+    sys.argv = [before[0], *words]  # Hydra reads them there, and so does Lightning to start further processes
+    try:
+        decorate(task)()
+    finally:
+        sys.argv = before
+
+
+def program(conf: Path) -> str:
+    """The script that was called, or the one beside `conf`: what further processes of a run are started with."""
+    called = Path(sys.argv[0]).absolute()
+    return str(called if called.suffix == ".py" and called.is_file() else conf.resolve().parent / "train.py")
+
+
+def preload() -> None:
+    """Begin, in the background, to import what every run needs, once for all runs of a sweep."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is not the fork server's to hear
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a sweep share. `forced`: as in `Train`.
+
+    `program`: the path of train.py, from which Lightning starts the further processes of a run on several devices.
+    """
+
+    conf: Path
+    program: str
+    forced: Sequence[str] | None = None
+
+
+@dataclass
+class OwnProcesses:
+    """Starts runs in processes of their own, forked from one that has imported everything and done nothing."""
+
+    setting: Setting
+    _refusals: dict[str, Connection] = field(default_factory=dict)  # by the name of the job
+
+    def __call__(self, job: Job, slot: Slot) -> BaseProcess:
+        preload()
+        context = multiprocessing.get_context("forkserver")
+        reader, writer = context.Pipe(duplex=False)
+        process = context.Process(target=_train_alone, args=(self.setting, job, slot, writer), name=job.name)
+        process.start()
+        writer.close()
+        self._refusals[job.name] = reader
+        return process
+
+    def refusal(self, job: Job) -> list[Problem]:
+        """What a run that has ended found wrong with its data or its parts: the user's to mend."""
+        with self._refusals.pop(job.name) as reader, suppress(EOFError):
+            return list(reader.recv())
+        return []
+
+
+def _train_alone(how: Setting, job: Job, slot: Slot, refusals: Connection) -> NoReturn:
+    """The whole life of a run's process."""
+    os.setsid()  # Ctrl-C is the sweep's to hear, and what this process starts can be ended with it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # for further processes; here torch is loaded already
+    if slot.devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.devices)
+    _write_to(Path(job.folder))
+    _follow_the_sweep()
+    main = types.ModuleType("__main__")
+    main.__file__ = how.program
+    sys.modules["__main__"], sys.argv[0] = main, how.program
+
+    import torch
+
+    torch.set_num_threads(slot.threads)
+    train = Train(how.forced)
+
+    def task(config: DictConfig) -> RunRecord:
+        for handler in list(logging.root.handlers):
+            if type(handler) is logging.StreamHandler:  # standard output is the log, and the log has a handler
+                logging.root.removeHandler(handler)
+        return train(config)
+
+    try:
+        run_hydra(how.conf, job.words, task)
+        code = EXIT_CODES.get(train.status, 1)
+    except UserError as error:  # found in the data, or by a part that was built
+        print(error, file=sys.stderr)
+        refusals.send(error.problems)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        logging.getLogger(__name__).exception("the run could not be started")
+        code = 1
+    sys.exit(code)
+
+
+def _write_to(folder: Path) -> None:
+    """Standard output and error, of this process and of all that it starts, into the log of the run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = open(folder / LOG, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (it stays open)
+    for number in (1, 2):
+        os.dup2(log.fileno(), number)
+    faulthandler.enable(log)
+
+
+def _follow_the_sweep() -> None:
+    """End this run, as by SIGTERM, when the process of its sweep is gone: nobody would hear of it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="follow", daemon=True).start()
