@@ -9,8 +9,7 @@ import pytest
 from ablate.config.check import find_problems
 from ablate.config.compose import resolve
 from ablate.config.nodes import KNOWN
-from ablate.config.plan import plan
-from ablate.config.targets import instantiate, refusals, refusals_of_hydra
+from ablate.config.targets import instantiate, refusals
 from ablate.errors import UserError
 
 ATTACKS = [
@@ -38,6 +37,19 @@ ATTACKS = [
     {"_target_": "functools.partial"},
     {"_target_": "pytorch_lightning.LightningModule.load_from_checkpoint"},
     {"_target_": "albumentations.os.system"},
+    {"_target_": "albumentations.load", "filepath_or_buffer": "x.yaml"},
+    {"_target_": "albumentations.Compose.from_pretrained"},  # a method, of a mixin that fetches
+    {"_target_": "albumentations.check_version.fetch_version_info"},
+    {"_target_": "torch.nn.Module.load_state_dict"},
+    {"_target_": "torchvision.models.get_model", "name": "resnet18", "weights": "DEFAULT"},
+    {"_target_": "torchvision.models.ResNet18_Weights.DEFAULT.get_state_dict"},
+    {"_target_": "torchvision.models.detection.fasterrcnn_resnet50_fpn"},
+    {"_target_": "torchmetrics.text.BERTScore"},
+    {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "tracking_uri": "http://127.0.0.1"},
+    {"_target_": "ablate.explain.command.explain"},
+    {"_target_": "hydra.utils.get_class", "path": "os.system"},
+    {"_target_": "hydra.utils.get_object", "path": "os.system"},
+    {"_target_": "hydra_plugins.ablate_local.local_launcher.LocalLauncher"},
     {"_target_": ""},
     {"_target_": "SGD"},
     {"_target_": "torch.optim.SGD; import os"},
@@ -84,23 +96,23 @@ def test_a_target_that_an_interpolation_brings_in_is_seen(composer):
 
 
 @pytest.mark.parametrize(
-    ("words", "given"),
-    [
-        (["+hydra.callbacks.spy._target_=os.system"], "hydra.callbacks.spy._target_=os.system"),
-        (["hydra.sweeper._target_=torch.hub.load"], "hydra.sweeper._target_=torch.hub.load"),
-        (["hydra.launcher._target_=hydra.experimental.callbacks.logging.os.system"], "posix.system"),
-        (["hydra.job_logging.handlers.file.class=os.system"], "hydra.job_logging.handlers.file.class=os.system"),
-    ],
+    "argument", [{"weights": "DEFAULT"}, {"weights_backbone": "DEFAULT"}, {"pretrained": True}, {"_args_": [True]}]
 )
-def test_what_hydra_itself_would_build_is_checked_too(composer, words, given):
-    with pytest.raises(UserError) as error:
-        plan(composer, words)
-    assert given in str(error.value)
+def test_torchvision_fetches_no_weights(composer, argument):
+    node = {"_target_": "torchvision.models.resnet18", **argument}
+    with pytest.raises(UserError, match="could download weights"):
+        instantiate(node)
+    problems = find_problems(resolve(composer.compose([])).plain | {"model": node})
+    assert any("could download weights" in each.given for each in problems)
+    assert list(refusals(node, ["torchvision.models"])) == []  # named on the command line
+    assert list(refusals({"_target_": "torchvision.models.resnet18", "weights": None})) == []
 
 
-def test_a_logging_factory_is_checked_too():
-    spy = {"job_logging": {"filters": {"spy": {"()": "torch.hub.load"}}}, "hydra_logging": {"version": 1}}
-    assert [each.given for each in refusals_of_hydra(spy)] == ["hydra.job_logging.filters.spy.()=torch.hub.load"]
+def test_loggers_that_talk_to_a_server_must_be_allowed():
+    (problem,) = refusals({"_target_": "pytorch_lightning.loggers.WandbLogger"})
+    assert "if it may use the network" in problem.fix
+    assert list(refusals({"_target_": "pytorch_lightning.loggers.WandbLogger"}, ["pytorch_lightning.loggers"])) == []
+    assert list(refusals({"_target_": "pytorch_lightning.loggers.CSVLogger"})) == []
 
 
 def test_every_known_target_is_on_the_list_and_there():

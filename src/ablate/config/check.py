@@ -8,8 +8,9 @@ from ablate.config.nodes import KNOWN
 from ablate.config.rules import rule_problems
 from ablate.config.schema import Config
 from ablate.config.signature import argument_problems
-from ablate.config.targets import interpolations, nodes, refusal_of, unlisted, unusable_packages
+from ablate.config.targets import downloads, interpolations, nodes, refusal_of, unlisted
 from ablate.config.translate import section_problems
+from ablate.config.trust import unusable_packages
 from ablate.errors import Problem
 
 MISSING = "\0missing"  # stands for a value that is not set, once that has been reported
@@ -66,6 +67,7 @@ def _node_problems(path: str, node: Mapping[str, Any], allow: list[str], typed: 
     elif problem := refusal_of(target, allow, path):
         yield f"{path}._target_", problem
     else:
+        yield from ((path, problem) for problem in downloads(node, allow, path))
         yield from ((path, problem) for problem in argument_problems(path, node, slot))
 
 

@@ -5,6 +5,7 @@ package. Hydra 1.3 has a block list alone ("not a complete security boundary"), 
 takes a list like `ALLOWED` itself (`execution_whitelist`), in this very notation, and can then do `refusals`' work.
 """
 
+import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,29 +14,37 @@ from typing import Any
 
 import hydra.utils
 
-from ablate.config.wording import nearest
+from ablate.config.wording import nearest, show
 from ablate.errors import Problem, UserError
 
 # The parts of the known packages that an experiment is made of. Not all of `torch`: torch.hub.load, torch.load or
-# torch.utils.cpp_extension.load run code of whoever wrote the file.
+# torch.utils.cpp_extension.load run code of whoever wrote the file. Not all loggers: most talk to a server.
 ALLOWED = (
     "ablate.board.*",
     "ablate.callbacks.*",
     "ablate.data.*",
-    "ablate.explain.*",
     "ablate.model.*",
     "albumentations.*",
     "pytorch_lightning.callbacks.*",
-    "pytorch_lightning.loggers.*",
+    "pytorch_lightning.loggers.CSVLogger",
+    "pytorch_lightning.loggers.TensorBoardLogger",
+    "pytorch_lightning.loggers.csv_logs.CSVLogger",
+    "pytorch_lightning.loggers.tensorboard.TensorBoardLogger",
     "torch.nn.*",
     "torch.optim.*",
-    "torchmetrics.*",
+    "torchmetrics.classification.*",
     "torchvision.models.*",
     "torchvision.ops.*",
 )
-# What the `hydra` node may name; Hydra builds these itself.
-ALLOWED_TO_HYDRA = ("ablate.sweep.*", "hydra._internal.core_plugins.*", "hydra.experimental.*", "hydra_plugins.*")
-LOGGING = ("logging.", "rich.logging.")  # where handlers, formatters and filters may come from
+# Of those, what reads and writes files of any name, or fetches weights.
+REFUSED = (
+    "albumentations.check_version.",
+    "albumentations.core.hub_mixin.",
+    "albumentations.core.serialization.",
+    "torchvision.models._api.",
+    "torchvision.models.detection.",
+    "torchvision.models.segmentation.",
+)
 OWN_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})  # Hydra's, in a node
 
 
@@ -68,26 +77,14 @@ def refusals(config: Any, allow: Sequence[str] = (), path: str = "") -> Iterator
     for inner, node in nodes(config, path):
         if refusal := refusal_of(node["_target_"], allow, inner):
             yield refusal
+        else:
+            yield from downloads(node, allow, inner)
     yield from interpolations(config, path)
-
-
-def refusals_of_hydra(node: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the `hydra` node of a config: its plugins and callbacks, and the classes of its logging."""
-    for path, inner in nodes(node, "hydra"):
-        target = str(inner["_target_"])
-        if not _listed(target, ALLOWED_TO_HYDRA):
-            yield _not_listed(target, ALLOWED_TO_HYDRA, path)
-        elif problem := _impostor(target, ALLOWED_TO_HYDRA, path):
-            yield problem
-    for section in ("job_logging", "hydra_logging"):
-        for path, value in _factories(node.get(section), f"hydra.{section}"):
-            if not str(value).startswith(LOGGING):
-                yield Problem(f"{path}={value}", "a class of logging or rich.logging", f"{path}=logging.StreamHandler")
 
 
 def refusal_of(target: Any, allow: Sequence[str], path: str) -> Problem | None:
     """Why a target, at `path`, may not be built; imports the module that it names if the name is allowed."""
-    return unlisted(target, allow, path) or _impostor(target, _all_allowed(allow), path)
+    return unlisted(target, allow, path) or impostor(target, _all_allowed(allow), path)
 
 
 def unlisted(target: Any, allow: Sequence[str], path: str) -> Problem | None:
@@ -98,63 +95,59 @@ def unlisted(target: Any, allow: Sequence[str], path: str) -> Problem | None:
         return Problem(f"{path}._target_={target}", allowed, f"~{path}" if path else "_target_: torch.nn.Identity")
     if any(part.startswith("_") for part in parts):
         return Problem(f"{path}._target_={target} goes through a private name", "public names", f"~{path}")
-    if not _listed(target, _all_allowed(allow)):
-        return _not_listed(target, _all_allowed(allow), path)
+    if not listed(target, _all_allowed(allow)):
+        return not_listed(target, _all_allowed(allow), path)
     return None
 
 
-def _impostor(target: str, allowed: Sequence[str], path: str) -> Problem | None:
-    """Why a listed name may still not be built: it names nothing, or something from elsewhere."""
+def downloads(node: Mapping[str, Any], allow: Sequence[str], path: str) -> Iterator[Problem]:
+    """Arguments that would make torchvision fetch weights: a training uses no network."""
+    target = str(node["_target_"])
+    if not target.startswith("torchvision.models.") or listed(target, _patterns(allow)):
+        return
+    for name, value in node.items():
+        fetches = any(word in str(name) for word in ("weights", "pretrained")) and value not in (None, False)
+        if fetches or (name == "_args_" and value):
+            given = f"{path}.{name}={show(value)} could download weights"
+            yield Problem(given, "no network; load weights in a class of your own", f"~{path}.{name}")
+
+
+def impostor(target: str, allowed: Sequence[str], path: str) -> Problem | None:
+    """Why a listed name may still not be built: it names nothing, or something from elsewhere, or a method."""
     try:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         return _not_there(target, path, error)
     real = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}"
-    if callable(found) and _listed(real, allowed):
+    plain = inspect.isclass(found) or (inspect.isroutine(found) and "." not in found.__qualname__)
+    if plain and listed(real, allowed):
         return None
     # Modules show what they import: `torch.nn.functional.torch.load` is torch.serialization.load.
-    what = f"{real}, which is not on the list" if callable(found) else "no class and no function"
+    what = f"{real}, which is not on the list" if plain else "no class and no function"
     return Problem(f"{path}._target_={target} is {what}", _words(allowed), _own_package_hint(real))
 
 
-def unusable_packages(allow: Sequence[str]) -> Iterator[Problem]:
-    """What is wrong with the root key `allow_targets`."""
-    for package in allow:
-        root = package.partition(".")[0]
-        if not all(part.isidentifier() for part in package.split(".")):
-            yield Problem(
-                f"allow_targets=[{package}]", "names of packages, without a star", "allow_targets=[my_package]"
-            )
-        elif root in sys.stdlib_module_names or root in ("builtins", "hydra", "omegaconf"):
-            yield Problem(
-                f"allow_targets=[{package}] would let a config call anything",
-                "the package that holds your own classes",
-                "allow_targets=[my_package]",
-            )
-
-
 def _all_allowed(allow: Sequence[str]) -> tuple[str, ...]:
-    return (*ALLOWED, *(f"{package}.*" for package in allow))
+    return (*ALLOWED, *_patterns(allow))
 
 
-def _listed(name: str, allowed: Sequence[str]) -> bool:
-    return name.startswith(tuple(entry.removesuffix("*") for entry in allowed))
+def _patterns(allow: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{package}.*" for package in allow)
 
 
-def _not_listed(target: Any, allowed: Sequence[str], path: str) -> Problem:
+def listed(name: str, allowed: Sequence[str]) -> bool:
+    """Whether a dotted name is under one of `allowed`; what is in `REFUSED` only a user's own entry lets in."""
+    entries = tuple(entry.removesuffix("*") for entry in allowed if entry not in ALLOWED)
+    known = tuple(entry.removesuffix("*") for entry in allowed if entry in ALLOWED)
+    return name.startswith(entries) or (name.startswith(known) and not name.startswith(REFUSED))
+
+
+def not_listed(target: Any, allowed: Sequence[str], path: str) -> Problem:
     return Problem(f"{path}._target_={target}", _words(allowed), _own_package_hint(str(target)))
 
 
 def _words(allowed: Sequence[str]) -> str:
-    return f"a class of {', '.join(entry.removesuffix('.*') for entry in allowed)}"
-
-
-def _factories(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(path, name) of everything that logging.config would import and call."""
-    if isinstance(value, Mapping):
-        yield from ((f"{path}.{key}", value[key]) for key in ("class", "()") if key in value)
-        for name, inner in value.items():
-            yield from _factories(inner, f"{path}.{name}")
+    return f"a class of {', '.join(entry.removesuffix('.*') for entry in allowed if '.loggers.' not in entry)}"
 
 
 def interpolations(value: Any, path: str) -> Iterator[Problem]:
@@ -174,6 +167,8 @@ def _own_package_hint(target: str) -> str:
     roots = {entry.partition(".")[0] for entry in ALLOWED}
     if package not in roots and (meant := nearest(package, roots)):
         return f"{meant}{target[len(package) :]}"
+    if target.startswith("pytorch_lightning.loggers."):
+        return "allow_targets=[pytorch_lightning.loggers], if it may use the network"
     if package in roots or package in sys.stdlib_module_names or package in ("builtins", "hydra", "None"):
         return "write a class of your own around it, and allow_targets=[my_package]"
     return f"allow_targets=[{package}], if you trust it"
