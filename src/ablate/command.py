@@ -121,6 +121,14 @@ def _check_words(conf: Path, options: argparse.Namespace, problems: Sequence[Pro
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Problem]]:
     """Hydra's options, wherever they stand among the overrides, and those that it does not have."""
-    options, unknown = get_args_parser().parse_known_intermixed_args(list(arguments))
-    allowed = "KEY=VALUE without dashes, or an option of --hydra-help"
-    return options, [Problem(f"{word}: no such option", allowed, word.lstrip("-")) for word in unknown]
+    parser, allowed = get_args_parser(), "KEY=VALUE without dashes, or an option of --hydra-help"
+    parser.exit_on_error = False
+    try:
+        options, unknown = parser.parse_known_intermixed_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise UserError.of(str(error), allowed, "python train.py --hydra-help") from None
+    problems = [Problem(f"{word}: no such option", allowed, word.lstrip("-")) for word in unknown]
+    if options.experimental_rerun:  # Hydra would unpickle the file
+        given = "--experimental-rerun would run whatever the file holds"
+        problems.append(Problem(given, "a run's own command", "python -m ablate resume RUN"))
+    return options, problems

@@ -8,6 +8,8 @@ Exception
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MAX_LENGTH = 2000  # characters of a part: a value can be a whole file
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -23,7 +25,8 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.given}\n    allowed: {self.allowed}\n    type:    {self.fix}"
+        given, allowed, fix = (_printable(text) for text in (self.given, self.allowed, self.fix))
+        return f"{given}\n    allowed: {allowed}\n    type:    {fix}"
 
 
 class UserError(ValueError):
@@ -50,3 +53,9 @@ class UserError(ValueError):
             return f"error: {self.problems[0]}"
         lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1))
         return f"{len(self.problems)} errors:\n{lines}"
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would act on: a value can come from somebody else's file."""
+    shown = text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}... ({len(text):,} characters)"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)

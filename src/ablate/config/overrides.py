@@ -4,10 +4,12 @@ Hydra stops at the first word that it cannot use. Here the words are tried one b
 that fit are kept, so that everything wrong with a command is said at once.
 """
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,7 +22,8 @@ from ablate.config.wording import nearest, nearest_key, show
 from ablate.errors import Problem, UserError
 
 # What Hydra raises for a wrong word, or for a wrong file that a word chooses.
-UNUSABLE = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
+UNUSABLE = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError, RecursionError)
+MAX_RUNS = 10_000  # of a sweep: more is a slip, and listing them alone would take minutes
 
 
 def parse_words(composer: Composer, words: Iterable[str]) -> tuple[list[Override], list[Problem]]:
@@ -64,6 +67,15 @@ def compose_what_fits(composer: Composer, words: Sequence[str]) -> tuple[DictCon
     return config, problems
 
 
+def too_many_runs(overrides: Iterable[Override]) -> Iterator[Problem]:
+    """A sweep that nobody means. What is swept is counted, not listed."""
+    swept = [each for each in overrides if each.is_discrete_sweep()]
+    count = math.prod(_count(each) for each in swept)
+    if count > MAX_RUNS:
+        given = f"{' '.join(_typed(each) for each in swept)}: {count:,} runs"
+        yield Problem(given, f"a sweep of up to {MAX_RUNS:,} runs", "seed=range(0,10)")
+
+
 def several_values(override: Override) -> Problem:
     """A sweep where one run was asked for."""
     word = _typed(override)
@@ -77,6 +89,7 @@ def several_values(override: Override) -> Problem:
 def _unreadable(composer: Composer, word: str) -> Problem:
     key, equals, value = word.partition("=")
     if not equals:
+        key = key if re.fullmatch(r"~?[\w./@]+", key) else "KEY"
         meant = f"~{nearest_key(key[1:], keys_of(composer.compose([]))) or 'KEY'}" if key[:1] == "~" else f"{key}=VALUE"
         return Problem(f"{word!r} is no key=value", "key=value, +key=value or ~key", meant)
     quoted = "'" + value.replace("'", "\\'") + "'"
@@ -91,6 +104,8 @@ def _wrong_choices(composer: Composer, override: Override) -> Iterator[Problem]:
     options, word = composer.options(override.key_or_group), _typed(override)
     if override.value_type == ValueType.INTERVAL_SWEEP:
         yield Problem(word, "values to try one by one", f"{_key(override)}=0.1,0.2")
+    elif _stands_still(override.value()):
+        yield Problem(word, "a range with a step above 0", f"{_key(override)}=range(0,10)")
     if not options or (override.key_or_group == "experiment" and override.is_delete()):
         return
     listed = ", ".join(options)
@@ -128,6 +143,19 @@ def _unfitting(composer: Composer, override: Override, config: DictConfig, error
     meant = nearest_key(key, [*known, *composer.groups()])
     fix = f"{meant}={word.partition('=')[2]}" if meant else f"leave {word} out"
     return Problem(f"{word}: no such key", _keys_around(key, config), fix)
+
+
+def _count(override: Override) -> int:
+    """The values of a swept word."""
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        assert value.start is not None and value.stop is not None and value.step
+        return max(math.ceil((value.stop - value.start) / value.step), 0)
+    return len(value.list) if isinstance(value, ChoiceSweep) else 1
+
+
+def _stands_still(value: Any) -> bool:
+    return isinstance(value, RangeSweep) and not value.step
 
 
 def _option_with(composer: Composer, group: str, key: str) -> str | None:

@@ -17,7 +17,7 @@ from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
 from ablate.config.folders import bare_key, holds_a_run, run_folder, unused, variant_of
 from ablate.config.hydra_node import hydra_problems
-from ablate.config.overrides import compose_what_fits, parse_words, several_values
+from ablate.config.overrides import compose_what_fits, parse_words, several_values, too_many_runs
 from ablate.config.parts import part_problems
 from ablate.config.resolvers import hydra_node
 from ablate.config.schema import Config
@@ -86,6 +86,8 @@ def plan(
     if sweep:
         params, more = parse_words(composer, (f"{key}={value}" for key, value in _sweep_params(settings)))
         overrides, problems = [*params, *overrides], [*problems, *more]
+        if too_many := list(too_many_runs(overrides)):
+            raise UserError(*problems, *too_many)
     else:
         problems += [several_values(each) for each in overrides if each.is_sweep_override()]
         problems += [_of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]

@@ -1,11 +1,14 @@
 """What `conf/config.yaml` can ask for: `${ablate.config_hash:}` and `${ablate.run_folder:FACTORS,SEED,OVERRIDES}`."""
 
+from contextvars import ContextVar
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.folders import run_folder
 from ablate.record import config_hash
+
+_hashing: ContextVar[bool] = ContextVar("_hashing", default=False)
 
 
 def register_resolvers() -> None:
@@ -28,6 +31,12 @@ def hydra_node(config: DictConfig) -> dict[str, Any]:
 
 def _config_hash(*, _root_: DictConfig) -> str:
     """The first six digits of the config's hash."""
-    plain = OmegaConf.to_container(without_hydra(_root_), resolve=True)
+    if _hashing.get():
+        raise ValueError("the hash of a config cannot be in it")
+    token = _hashing.set(True)
+    try:
+        plain = OmegaConf.to_container(without_hydra(_root_), resolve=True)
+    finally:
+        _hashing.reset(token)
     assert isinstance(plain, dict)
     return config_hash({str(key): value for key, value in plain.items()})[:6]
