@@ -48,6 +48,33 @@ def board(
 
 
 @app.command()
+def resume(
+    target: Annotated[
+        list[str] | None,
+        typer.Argument(help="A run or a sweep, by default the newest unfinished one; KEY=VALUE extends."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try again what has failed or diverged.")] = False,
+    force: Annotated[bool, typer.Option(help="Also if code, config, data or versions have changed.")] = False,
+) -> None:
+    """Go on with what was interrupted; 'seed=range(0,10)' adds the runs that a sweep lacks."""
+    from ablate.resume import resume as go_on
+
+    words = target or []
+    folder = Path(words[0]) if words and (Path(words[0]).exists() or "=" not in words[0]) else None
+    raise typer.Exit(go_on(folder, words[1:] if folder else words, retry_failed=retry_failed, force=force))
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="A sweep, a run, or a folder of them.")] = Path("outputs"),
+) -> None:
+    """How far a sweep has come, from its files alone: also while it runs, and from another machine."""
+    from ablate.sweep.status import show_status
+
+    raise typer.Exit(show_status(folder))
+
+
+@app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Sweeps, or folders of single runs.")],
     metric: Annotated[str | None, typer.Option(help="Such as val/loss; by default report.metric of the runs.")] = None,

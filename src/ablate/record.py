@@ -45,7 +45,8 @@ class RunRecord:
     device: dict[str, Any] = field(default_factory=dict)  # kind ("cpu", "cuda"), name, count, cores, threads
     git: dict[str, Any] = field(default_factory=dict)  # commit, dirty; {} outside a repository
     code: str | None = None  # twelve hex digits over the sources of this package and of those in allow_targets
-    command: list[str] = field(default_factory=list)  # the words that make this run again
+    command: list[str] = field(default_factory=list)  # the program and the words that make this run again
+    directory: str | None = None  # where the command was typed: relative paths in the config are meant from there
     attempts: int = 1
     # One entry a resume: at (ISO 8601), from_epoch (from 0), from_checkpoint ("last.ckpt", "best.ckpt", None: from
     # scratch), forced (the differences that were waved through).

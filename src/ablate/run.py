@@ -43,6 +43,7 @@ def run(config: Config, folder: Path, variant: Mapping[str, Any], *, command: Se
         git=environment.git_state(Path(__file__).parent),  # of the code that runs, from wherever it is called
         code=code_of(plain),
         command=list(command),
+        directory=str(Path.cwd()),
         started=_now(),
     )
     folder.mkdir(parents=True, exist_ok=True)

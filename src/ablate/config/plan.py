@@ -1,8 +1,8 @@
 """What a command will do, found out and checked before it does anything: all its runs, and its folder."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class Plan:
     def words_for(self, folder: Path) -> list[str]:
         """The overrides to give to Hydra, for this folder."""
         return [*self.words, in_folder(folder, sweep=self.sweep)]
+
+    def renamed(self, names: Mapping[str, str]) -> "Plan":
+        """With other names for its runs. names: old -> new."""
+        runs = {names[name]: config for name, config in self.runs.items()}
+        return replace(self, runs=runs, words_of={names[name]: words for name, words in self.words_of.items()})
 
     def words_alone(self, name: str, folder: Path) -> tuple[str, ...]:
         """What makes one run of the sweep by itself, in this folder."""

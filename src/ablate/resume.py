@@ -1,0 +1,191 @@
+"""Go on with a run or a sweep: what is done is kept, what was interrupted goes on, what is missing is added."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ablate.changes import config_differences, environment_differences
+from ablate.command import composer, parse_flags
+from ablate.config.compose import checked
+from ablate.config.folders import variant_of
+from ablate.config.plan import Plan, in_folder, plan
+from ablate.config.shorthand import expand
+from ablate.errors import Problem, UserError
+from ablate.multirun import Sweep, carry_out, slots_for
+from ablate.record import FILE_NAME, RunRecord, config_hash
+from ablate.single import train_in
+from ablate.sweep.manifest import Manifest, is_sweep
+from ablate.sweep.state import BROKEN, TO_DO, state_of
+from ablate.sweep.table import exit_code, show_run, show_sweep
+from ablate.training import Setting, preload
+
+OUTPUTS = Path("outputs")
+SHOWN = 8  # differences in a message
+
+
+def resume(folder: Path | None, words: Sequence[str] = (), *, retry_failed: bool = False, force: bool = False) -> int:
+    """Go on with the run or the sweep in `folder`, by default the newest unfinished one; the exit code.
+
+    words: overrides that extend a sweep, such as `seed=range(0,10)`; they replace those of the same key.
+    retry_failed: also what has failed or diverged. force: also if code, config, data or versions have changed, which
+    is recorded. Raises `UserError`, before anything is changed, for what cannot go on.
+    """
+    folder = (folder or _newest_unfinished(OUTPUTS, retry_failed)).resolve()
+    if is_sweep(folder):
+        return _resume_sweep(folder, words, retry_failed, force)
+    if not (folder / FILE_NAME).is_file():
+        given = f"{folder} holds neither {FILE_NAME} nor sweep.json"
+        raise UserError.of(given, "a run or a sweep", "python -m ablate status outputs")
+    if words:
+        raise UserError.of(
+            " ".join(words), "words for a sweep: a single run cannot be extended", f"python -m ablate resume {folder}"
+        )
+    return _resume_run(folder, retry_failed, force)
+
+
+def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
+    state = state_of(folder)
+    again = f"python -m ablate resume '{folder}' --retry-failed"
+    if state.status == "running":
+        raise UserError.of(f"{folder} is running", "a run that nobody works on", f"python -m ablate status '{folder}'")
+    if state.status == "done" or (state.status in BROKEN and not retry_failed):
+        show_run(folder)
+        if state.status != "done":
+            print(f"try again:  {again}")
+        return exit_code([folder])
+    record = RunRecord.read(folder)
+    if not record.command:
+        raise UserError.of(f"{folder} does not say which command made it", "a run of `train.py`", "python train.py ...")
+    sys.argv[0], *words = record.command
+    if record.directory and Path(record.directory).is_dir():
+        os.chdir(record.directory)  # paths in the config are relative to it
+    conf = Path(sys.argv[0]).parent / "conf"
+    options = parse_flags([word for word in words if word.startswith("--")])
+    config = checked(composer(conf, options).compose([word for word in words if not word.startswith("--")]))
+    found = [*config_differences(record, config.plain), *environment_differences(record)]
+    forced = _pass_over(found, force, folder)
+    return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced)
+
+
+def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force: bool) -> int:
+    manifest = Manifest.read(folder).refreshed(folder, all_runs=True)
+    preload()  # while this process plans
+    if Path(manifest.directory).is_dir():
+        os.chdir(manifest.directory)  # paths in the config are relative to it
+    conf, (added, dry_run, problems) = Path(manifest.conf), expand(words)
+    if dry_run:
+        problems.append(Problem("dry_run=true", "words of a sweep", "leave dry_run out"))
+    overrides = _merged(manifest.overrides, added)
+    composed = composer(conf, parse_flags(manifest.options))
+    planned = plan(composed, overrides, multirun=manifest.multirun, already=problems, into=folder)
+    planned, changed = _matched(planned, manifest, folder)
+    forced = _pass_over([*changed, *_environment(manifest, folder)], force, folder)
+    manifest = replace(
+        manifest.with_runs({name: config.plain for name, config in planned.runs.items()}),
+        overrides=tuple(overrides),
+        forced=tuple(dict.fromkeys([*manifest.forced, *(forced or ())])),
+    ).refreshed(folder, all_runs=True)
+    wanted = {*TO_DO, *(BROKEN if retry_failed else ())}
+    todo = frozenset(run.folder for run in manifest.runs.values() if run.status in wanted or run.folder in changed)
+    sweep = Sweep(folder, Setting(conf, manifest.program, forced), manifest, planned, todo, slots_for(planned))
+    if not todo:
+        show_sweep(folder, list(planned.runs))
+        return exit_code([folder / name for name in planned.runs])
+    _mark_variants(folder, planned)
+    return carry_out(sweep)
+
+
+def _merged(overrides: Sequence[str], added: Sequence[str]) -> list[str]:
+    """The words of the sweep; a new one takes the place of the old one of its key."""
+    new = {_key(word): word for word in added}
+    return [new.pop(_key(word), word) for word in overrides] + list(new.values())
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _matched(planned: Plan, manifest: Manifest, folder: Path) -> tuple[Plan, dict[str, str]]:
+    """The plan with the folders that its runs have already, and the runs whose config has changed: name -> how.
+
+    Raises `UserError` if a run of the sweep is not planned any more.
+    """
+    names, changed = {}, {}
+    in_folders = {run.folder for run in manifest.runs.values()}
+    for name, config in planned.runs.items():
+        known = manifest.runs.get(config_hash(config.plain))
+        names[name] = known.folder if known else name
+        if not known and name in in_folders:
+            record = _record(folder / name)
+            how = config_differences(record, config.plain) if record else ["its config"]
+            changed[name] = "; ".join(how)
+    if gone := [name for name in in_folders if name not in names.values()]:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        given = f"with these words the sweep would have no run {gone[0]}{more}"
+        raise UserError.of(given, "words that add runs to it", f"python -m ablate resume '{folder}' 'seed=range(0,10)'")
+    return planned.renamed(names), changed
+
+
+def _environment(manifest: Manifest, folder: Path) -> Iterator[str]:
+    """What has changed about code and versions since runs of the sweep were begun."""
+    seen = []
+    for run in manifest.runs.values():
+        record = _record(folder / run.folder)
+        if record and (record.code, record.versions) not in seen:
+            seen.append((record.code, record.versions))
+            yield from environment_differences(record)
+
+
+def _pass_over(found: Sequence[str], force: bool, folder: Path) -> list[str] | None:
+    """The differences, if they are to be passed over; None if there may be none. Raises `UserError` for some that may
+    not be."""
+    distinct = list(dict.fromkeys(found))
+    if force:
+        return distinct
+    if distinct:
+        more = f"; and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else ""
+        raise UserError.of(
+            f"{folder} was begun with {'; '.join(distinct[:SHOWN])}{more}",
+            "the code, config and versions that it was begun with; --force goes on with those of now, and records it",
+            f"python -m ablate resume '{folder}' --force",
+        )
+    return None
+
+
+def _mark_variants(folder: Path, planned: Plan) -> None:
+    """Records of runs that were there before the sweep was extended learn the values of its new factors."""
+    for name in planned.runs:
+        variant = variant_of(planned.factors, planned.words_of[name])
+        record = _record(folder / name)
+        if record and record.variant != variant:
+            replace(record, variant=variant).write(folder / name)
+
+
+def _record(folder: Path) -> RunRecord | None:
+    """None if there is none that can be read."""
+    try:
+        return RunRecord.read(folder)
+    except UserError:
+        return None
+
+
+def _newest_unfinished(outputs: Path, retry_failed: bool) -> Path:
+    """The run or sweep that was touched last, of those with something to do."""
+    wanted = {*TO_DO, *(BROKEN if retry_failed else ())}
+    sweeps = [path.parent for path in outputs.glob("sweeps/*/sweep.json")]
+    runs = [path.parent for path in outputs.glob(f"runs/*/{FILE_NAME}")]
+    for folder in sorted([*sweeps, *runs], key=lambda folder: folder.stat().st_mtime, reverse=True):
+        if folder in runs and state_of(folder).status in wanted:
+            return folder
+        if folder in sweeps:
+            manifest = Manifest.read(folder).refreshed(folder)
+            if any(run.status in wanted for run in manifest.runs.values()):
+                return folder
+    failed = "" if retry_failed else ", or --retry-failed for what has failed"
+    raise UserError.of(
+        f"there is nothing unfinished in {outputs}",
+        f"the folder of a run or a sweep{failed}",
+        "python -m ablate resume FOLDER",
+    )
