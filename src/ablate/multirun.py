@@ -47,10 +47,11 @@ class Watch:
 
     def ended(self, job: Job, exit_code: int) -> str:
         folder = self._running.pop(job.name)
-        self.refused += self.processes.refusal(job)
+        refused, error = self.processes.last_words(job)
+        self.refused += refused
         state = state_of(folder)
         if state.status in ("running", "pending") or (state.status == "interrupted" and exit_code not in (0, 130)):
-            self._say_how_it_died(job, folder, exit_code)
+            self._say_how_it_died(job, folder, exit_code, refused[-1].given if refused else error)
             state = state_of(folder)
         self.display.ended(job, state, _read(folder))
         self._report_is_due = True
@@ -66,17 +67,15 @@ class Watch:
     def tick(self) -> None:
         self.display.tick(self._running)
 
-    def _say_how_it_died(self, job: Job, folder: Path, exit_code: int) -> None:
+    def _say_how_it_died(self, job: Job, folder: Path, exit_code: int, reason: str | None) -> None:
         """In the record, which the run itself could not finish."""
-        reason = in_words(exit_code)
+        reason = reason or in_words(exit_code)
         config = self.planned.runs[job.name]
         record = _read(folder)
         if record is None:
             plain = config.plain
             variant = variant_of(self.planned.factors, job.words)
             record = RunRecord(config.name, config.seed, variant, plain, config_hash(plain), command=list(job.words))
-        if exit_code == 2 and self.refused:
-            reason = self.refused[-1].given
         stopped = bool(self.received) and exit_code < 0
         record.status, record.error = ("interrupted" if stopped else "failed"), reason
         record.finished = datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,7 +26,7 @@ from ablate.config.compose import CONFIG_NAME, VERSION_BASE, checked
 from ablate.config.folders import variant_of
 from ablate.config.resolvers import register_resolvers
 from ablate.errors import Problem, UserError
-from ablate.record import RunRecord
+from ablate.record import RunRecord, one_line
 from ablate.sweep.pool import Job
 from ablate.sweep.slots import Slot
 
@@ -100,7 +101,7 @@ class OwnProcesses:
     """Starts runs in processes of their own, forked from one that has imported everything and done nothing."""
 
     setting: Setting
-    _refusals: dict[str, Connection] = field(default_factory=dict)  # by the name of the job
+    _words: dict[str, Connection] = field(default_factory=dict)  # what the runs have to say, by the name of the job
 
     def __call__(self, job: Job, slot: Slot) -> BaseProcess:
         preload()
@@ -109,17 +110,19 @@ class OwnProcesses:
         process = context.Process(target=_train_alone, args=(self.setting, job, slot, writer), name=job.name)
         process.start()
         writer.close()
-        self._refusals[job.name] = reader
+        self._words[job.name] = reader
         return process
 
-    def refusal(self, job: Job) -> list[Problem]:
-        """What a run that has ended found wrong with its data or its parts: the user's to mend."""
-        with self._refusals.pop(job.name) as reader, suppress(EOFError):
-            return list(reader.recv())
-        return []
+    def last_words(self, job: Job) -> tuple[list[Problem], str | None]:
+        """Of a run that has ended: what it found wrong with its data or its parts, the user's to mend; and what kept
+        it from even starting, ours to mend."""
+        with self._words.pop(job.name) as reader, suppress(EOFError):
+            problems, error = reader.recv()
+            return list(problems), error
+        return [], None
 
 
-def _train_alone(how: Setting, job: Job, slot: Slot, refusals: Connection) -> NoReturn:
+def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoReturn:
     """The whole life of a run's process."""
     os.setsid()  # Ctrl-C is the sweep's to hear, and what this process starts can be ended with it
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -149,14 +152,15 @@ def _train_alone(how: Setting, job: Job, slot: Slot, refusals: Connection) -> No
         code = EXIT_CODES.get(train.status, 1)
     except UserError as error:  # found in the data, or by a part that was built
         print(error, file=sys.stderr)
-        refusals.send(error.problems)
+        words.send((error.problems, None))
         code = 2
     except KeyboardInterrupt:
         code = 130
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        logging.getLogger(__name__).exception("the run could not be started")
+    except BaseException as error:
+        traceback.print_exc()
+        words.send(((), one_line(error)))
         code = 1
     sys.exit(code)
 
