@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ablate.model import neighbour_ghosts
 from ablate.model.ghost_batch_norm import GhostBatchNorm2d
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -45,10 +46,13 @@ def test_no_ghost_is_smaller_than_asked_unless_the_batch_is(n, sizes, layout):
         torch.testing.assert_close(out[member].var((0, 2, 3), correction=0), torch.ones(3))
 
 
+@pytest.mark.parametrize("large", [0, 2**40], ids=["ghost by ghost", "all at once"])  # the two ways of channels-last
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("n", [12, 14])
-def test_it_equals_a_loop_of_batch_norms_forward_gradients_and_buffers(n, affine, layout):
+def test_it_equals_a_loop_of_batch_norms_forward_gradients_and_buffers(n, affine, layout, large, monkeypatch):
+    monkeypatch.setattr(neighbour_ghosts, "LARGE_FORWARD", large)
+    monkeypatch.setattr(neighbour_ghosts, "LARGE_BACKWARD", large)
     x = pictures(n, layout, dtype=torch.float64).requires_grad_()
     weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     ghost = GhostBatchNorm2d(3, ghost_size=4, affine=affine).double()
@@ -74,6 +78,21 @@ def test_it_equals_a_loop_of_batch_norms_forward_gradients_and_buffers(n, affine
     torch.testing.assert_close(ghost.running_mean, whole.running_mean)
     torch.testing.assert_close(ghost.running_var, whole.running_var)
     assert ghost.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("large", [0, 2**40], ids=["ghost by ghost", "all at once"])
+def test_a_mean_far_from_zero_costs_no_more_digits_than_torch_loses(large, monkeypatch):
+    monkeypatch.setattr(neighbour_ghosts, "LARGE_FORWARD", large)
+    monkeypatch.setattr(neighbour_ghosts, "LARGE_BACKWARD", large)
+    x = (torch.randn(64, 8, 8, 8, generator=torch.Generator().manual_seed(0)) + 1000).to(
+        memory_format=torch.channels_last
+    )
+    off, plain_off = [], []
+    for norm, errors in ((GhostBatchNorm2d(8, ghost_size=32), off), (nn.BatchNorm2d(8), plain_off)):
+        exact = [(part.double(), nn.BatchNorm2d(8).double()) for part in x.split(32 if errors is off else 64)]
+        expected = torch.cat([layer(part) for part, layer in exact])
+        errors.append((norm(x) - expected).abs().max().item())
+    assert off[0] < 2 * plain_off[0] + 1e-5
 
 
 def test_the_gradient_in_channels_last_survives_a_numerical_check():

@@ -51,6 +51,10 @@ class Classifier(pl.LightningModule):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._label_smoothing, self._l1 = label_smoothing, l1
+        # Of the epoch: loss, right answers and penalty, summed over samples; samples. Lightning's own means would be
+        # lost in a training that goes on within an epoch.
+        self._sums, self._num_samples = torch.zeros(3), 0
+        self._goes_on_with_validation = False
 
     def normalize(self, pictures: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in channels-last memory, without a copy between the two."""
@@ -65,14 +69,45 @@ class Classifier(pl.LightningModule):
         pictures, labels = batch
         logits = self(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
-        self._log("train", loss, logits, labels)
         group = self._optimizer_state()
         self.log_dict({f"optimizer/{key}": value for key, value in group.items()}, on_step=True, on_epoch=False)
-        if not self._l1:
-            return loss
-        penalty = self._l1 * torch.stack([p.abs().sum() for p in self.net.parameters()]).sum()
-        self.log("train/l1", penalty.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
-        return loss + penalty
+        parameters = self.net.parameters() if self._l1 else ()
+        penalty = self._l1 * torch.stack([p.abs().sum() for p in parameters]).sum() if self._l1 else loss.new_zeros(())
+        if batch_idx == 0:
+            self._sums, self._num_samples = torch.zeros_like(self._sums), 0
+        with torch.no_grad():
+            num_right = (logits.argmax(1) == labels).sum()
+            sums = torch.stack([len(labels) * loss.float(), num_right.float(), len(labels) * penalty.float()])
+            self._sums = self._sums.to(sums.device) + sums
+        self._num_samples += len(labels)
+        if self.trainer.is_last_batch:
+            self._log_training()
+        return loss + penalty if self._l1 else loss
+
+    def on_train_start(self) -> None:
+        if self._goes_on_with_validation:
+            self._goes_on_with_validation = False
+            self._log_training()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        whole = self.trainer.is_last_batch
+        checkpoint["epoch_sums"] = {"sums": self._sums.cpu(), "num_samples": self._num_samples, "whole": whole}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get("epoch_sums")
+        if state is None:
+            return
+        self._sums, self._num_samples = state["sums"], state["num_samples"]
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        self._goes_on_with_validation = state["whole"] and progress["processed"] < progress["ready"]
+
+    def _log_training(self) -> None:
+        """The means over the samples of the whole epoch."""
+        loss, accuracy, penalty = self._sums / self._num_samples
+        values = {"train/loss": loss, "train/accuracy": accuracy}
+        if self._l1:
+            values["train/l1"] = penalty
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=self._num_samples, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, "val")

@@ -4,14 +4,11 @@ Source: Hoffer, Hubara and Soudry 2017, https://arxiv.org/abs/1705.08741, algori
 step once a ghost; here once a batch, so that `momentum` keeps torch's meaning whatever the ghost size.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-aten = torch.ops.aten
+from ablate.model.neighbour_ghosts import neighbour_ghosts
 
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
@@ -53,20 +50,16 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         if not self.training or num_ghosts < 2:
             return super().forward(input)
         self._check_input_dim(input)
-        means = torch.zeros(num_ghosts, self.num_features, dtype=self._stats_dtype(input), device=input.device)
-        variances = torch.ones_like(means)  # unbiased, by ghost
         if len(input) % num_ghosts == 0 and input.is_contiguous():
-            output = self._strided_ghosts(input, means, variances)
-            sizes = [len(input) // num_ghosts] * num_ghosts
+            output, means, variances = self._strided_ghosts(input, num_ghosts)
+        elif _is_channels_last(input) and input.device.type == "cpu" and not torch.compiler.is_compiling():
+            x = input.to(self._stats_dtype(input))
+            output, means, variances = neighbour_ghosts(x, self.weight, self.bias, self.eps, num_ghosts)
+            output = output.to(input.dtype)
         else:
-            ghosts = input.tensor_split(num_ghosts)
-            sizes = [len(ghost) for ghost in ghosts]
-            if input.device.type == "cpu" and not torch.compiler.is_compiling():
-                output = _NeighbourGhosts.apply(input, self.weight, self.bias, means, variances, sizes, self.eps)
-            else:
-                output = torch.cat([self._normalise(*each) for each in zip(ghosts, means, variances, strict=True)])
+            output, means, variances = self._ghost_by_ghost(input, num_ghosts)
         if self.track_running_stats:
-            self._track(means, variances, sizes, pixels=input[0, 0].numel())
+            self._track(means, variances, num_samples=len(input), pixels=input[0, 0].numel())
         return output
 
     def _stats_dtype(self, x: Tensor) -> torch.dtype:
@@ -76,93 +69,57 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
                 return held.dtype
         return x.dtype
 
-    def _strided_ghosts(self, x_NCHW: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    def _strided_ghosts(self, x_NCHW: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """One kernel call: the ghost index, the inner one of the sample index, joins the channels without a copy."""
         n, c, h, w = x_NCHW.shape
-        k = len(means)
+        k = num_ghosts
         folded = x_NCHW.view(n // k, k * c, h, w)
+        means, variances = self._room(x_NCHW, k)
         weight, bias = (None if p is None else p.repeat(k) for p in (self.weight, self.bias))
         output = F.batch_norm(folded, means.view(-1), variances.view(-1), weight, bias, True, 1.0, self.eps)
-        return output.view(n, c, h, w)
+        return output.view(n, c, h, w), means, variances
 
-    def _normalise(self, ghost: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Normalises one ghost and leaves its statistics in `mean` and `variance`: momentum 1 replaces them."""
-        return F.batch_norm(ghost, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
+    def _ghost_by_ghost(self, x: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Plain operations, which trace, and run on any device."""
+        means, variances = self._room(x, num_ghosts)
+        runs = zip(x.tensor_split(num_ghosts), means, variances, strict=True)
+        ghosts = [
+            F.batch_norm(ghost, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
+            for ghost, mean, variance in runs
+        ]
+        return torch.cat(ghosts), means, variances
+
+    def _room(self, x: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor]:
+        """For means and unbiased variances by ghost (K, C). Momentum 1 replaces what is there, unless it is NaN."""
+        means, variances = torch.zeros(2, num_ghosts, self.num_features, dtype=self._stats_dtype(x), device=x.device)
+        return means, variances
 
     @torch.no_grad()
-    def _track(self, means: Tensor, variances: Tensor, sizes: list[int], pixels: int) -> None:
+    def _track(self, means: Tensor, variances: Tensor, num_samples: int, pixels: int) -> None:
         """Running statistics step towards the mean and the unbiased variance of the whole batch (total variance)."""
-        counts = torch.tensor(sizes, dtype=means.dtype, device=means.device)[:, None] * pixels  # (K, 1)
-        total = sum(sizes) * pixels
-        mean = (counts * means).sum(0) / total
-        variance = ((counts - 1) * variances + counts * (means - mean).square()).sum(0) / (total - 1)
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         # momentum=None is torch's cumulative average, which `torch.optim.swa_utils.update_bn` relies on.
         step = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        size, rest = divmod(num_samples, len(means))
+        total = num_samples * pixels
+        if rest:  # counts by ghost (K, 1)
+            sizes = [[size + 1]] * rest + [[size]] * (len(means) - rest)
+            counts = torch.tensor(sizes, dtype=means.dtype, device=means.device) * pixels
+            mean = (counts * means).sum(0) / total
+            squares = ((counts - 1) * variances).addcmul_(counts, (means - mean).square_()).sum(0)
+            scale = 1.0
+        else:
+            count = size * pixels
+            mean = means.mean(0)
+            off = means - mean
+            squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
+            scale = count - 1.0
         self.running_mean.lerp_(mean, step)
-        self.running_var.lerp_(variance, step)
+        self.running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
 
 
-class _NeighbourGhosts(torch.autograd.Function):
-    """Native batch norm over runs of samples, each written into its place of one output.
-
-    The same as `torch.cat` over `F.batch_norm` of the runs, which on a CPU costs two to three times as much: it
-    copies the whole output, and backward builds a zero-filled gradient of the whole batch for every run.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        means: Tensor,
-        variances: Tensor,
-        sizes: list[int],
-        eps: float,
-    ) -> Tensor:
-        output = torch.empty_like(x)
-        inverse_stds = torch.empty_like(means)
-        batch_means = torch.empty_like(means)
-        for k, (ghost, place) in enumerate(zip(torch.split(x, sizes), torch.split(output, sizes), strict=True)):
-            aten.native_batch_norm.out(
-                ghost,
-                weight,
-                bias,
-                means[k],
-                variances[k],
-                True,
-                1.0,
-                eps,
-                out=place,
-                save_mean=batch_means[k],
-                save_invstd=inverse_stds[k],
-            )
-        ctx.save_for_backward(x, weight, batch_means, inverse_stds)
-        ctx.sizes, ctx.eps = sizes, eps
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, means, inverse_stds = ctx.saved_tensors
-        (grad_output,) = grad_outputs
-        if x.is_contiguous(memory_format=torch.channels_last):
-            grad_output = grad_output.contiguous(memory_format=torch.channels_last)
-        grad_x = torch.empty_like(x)
-        affine = weight is not None
-        grad_weight = torch.zeros_like(means[0]) if affine else None
-        grad_bias = torch.zeros_like(means[0]) if affine else None
-        runs = zip(*(torch.split(each, ctx.sizes) for each in (x, grad_output, grad_x)), strict=True)
-        for k, (ghost, grad, place) in enumerate(runs):
-            to_x, to_weight, to_bias = aten.native_batch_norm_backward(
-                grad, ghost, weight, None, None, means[k], inverse_stds[k], True, ctx.eps, [True, affine, affine]
-            )
-            place.copy_(to_x)
-            if grad_weight is not None and grad_bias is not None:
-                grad_weight += to_weight
-                grad_bias += to_bias
-        return grad_x, grad_weight, grad_bias, None, None, None, None
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
