@@ -232,3 +232,24 @@ def test_a_download_that_never_answers_is_given_up(kind, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"the download failed \(timed out\)"):
         kind(tmp_path).train()
     assert socket.getdefaulttimeout() is None
+
+
+def test_a_download_that_fails_over_https_is_not_asked_for_over_http(tmp_path, monkeypatch):
+    asked = []
+
+    def connect(address, *args, **kwargs):
+        asked.append(address)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    # torchvision asks where the address leads before it downloads; let that be answered.
+    monkeypatch.setattr("torchvision.datasets.utils._get_redirect_url", lambda url, max_hops: url)
+    opener = urllib.request._opener
+    with pytest.raises(UserError, match="Connection refused"):
+        Cifar10(tmp_path / "data").train()
+    assert {port for _, port in asked} == {443}
+    assert urllib.request._opener is opener
+    assert not (tmp_path / "data").exists()

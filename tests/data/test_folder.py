@@ -1,4 +1,7 @@
+import os
 import shutil
+import struct
+import zlib
 from collections import namedtuple
 
 import numpy as np
@@ -177,3 +180,68 @@ def test_a_folder_that_may_not_be_read(root, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(UserError, match=r"data\.root=.*Permission denied.*\n.*\n.*chmod -R u\+rX"):
         _ = ImageFolder(root).classes
+
+
+def test_a_pipe_is_not_waited_for(root):
+    os.mkfifo(root / "test" / "cat" / "pipe.png")
+    with pytest.raises(UserError, match=r"1 files in test cannot be .*: test/cat/pipe\.png \(not a plain file\)"):
+        ImageFolder(root).train()
+
+
+DISGUISED = {
+    "archive.png": b"PK\x03\x04\x14\x00\x00\x00\x00\x00",
+    "page.jpg": b"<!DOCTYPE html><html><script>alert(1)</script></html>",
+    "script.png": b"#!/bin/sh\ntouch evil\n",
+    "pickle.png": b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93",
+    "program.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
+    "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+}
+
+
+def test_what_only_calls_itself_a_picture_is_not_opened_by_anything_else(root):
+    for name, content in DISGUISED.items():
+        (root / "train" / "cat" / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        ImageFolder(root).train()
+    assert "6 files in train cannot be read as pictures: " in str(caught.value)
+    assert str(caught.value).count("(not a picture)") == 5  # of which so many are named
+
+
+def bomb(path, side=30_000):
+    """A PNG of a few bytes that says it has side x side pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    path.write_bytes(PNG + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("side", [10_000, 30_000])  # Pillow warns of the one and refuses the other
+def test_a_decompression_bomb_is_refused_by_its_header(root, split, side):
+    bomb(root / split / "cat" / "bomb.png", side)
+    with pytest.raises(UserError, match=rf"1 files in {split} cannot be .*bomb\.png \(Image size .*\n.*89 million"):
+        ImageFolder(root).train()
+
+
+def test_a_link_to_itself_is_refused(root):
+    for split in ("train", "test"):
+        (root / split / "loop").symlink_to(root / split / "loop")
+    with pytest.raises(UserError, match=r"2 symbolic links lead out of it: train/loop, test/loop"):
+        _ = ImageFolder(root).classes
+
+
+@pytest.mark.parametrize("name", [b"\x1b[31mred", b"two\nlines", b"\xff\xfe"])
+def test_classes_that_cannot_be_shown_are_refused(root, name):
+    for split in ("train", "test"):
+        picture(root / split / os.fsdecode(name) / "0.png")
+    with pytest.raises(UserError, match=r"1 classes have names that cannot be shown: ") as caught:
+        _ = ImageFolder(root).classes
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_what_to_type_is_safe_to_type(root):
+    (root / "train" / "cat" / "x; touch evil").write_text("")
+    with pytest.raises(UserError, match=r"rm '.*/train/cat/x; touch evil', or"):
+        ImageFolder(root).train()

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.config.bombs import bombs
 from ablate.config.check import MISSING, find_problems, leaves
 from ablate.config.resolvers import register_resolvers, without_hydra
 from ablate.config.schema import Config
@@ -34,6 +35,7 @@ class Composer:
         for folder in (conf, extra):
             if folder is not None and not folder.is_dir():
                 raise UserError.of(f"{folder} is no folder", "a folder of YAML files", "--config-dir DIR")
+            UserError.raise_all(bombs(folder) if folder is not None else ())
         version.setbase(VERSION_BASE)
         setup_globals()
         register_resolvers()

@@ -149,7 +149,9 @@ def _count(override: Override) -> int:
     """The values of a swept word."""
     value = override.value()
     if isinstance(value, RangeSweep):
-        assert value.start is not None and value.stop is not None and value.step
+        assert value.start is not None
+        assert value.stop is not None
+        assert value.step
         return max(math.ceil((value.stop - value.start) / value.step), 0)
     return len(value.list) if isinstance(value, ChoiceSweep) else 1
 

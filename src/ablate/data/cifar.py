@@ -5,6 +5,7 @@ import os
 import socket
 import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +23,9 @@ class _Cifar:
     """60,000 pictures of 32 x 32, 50,000 of them for training, read from `root`.
 
     `root` holds the extracted folder or the archive under their published names; where it holds neither, the archive
-    is downloaded once. torchvision compares every file with its published MD5. A download or extraction that breaks
-    off leaves nothing behind, and several processes may ask at the same time.
+    is downloaded once, over https alone. torchvision compares every file with its published MD5 before it is read: the
+    files are pickles. A download or extraction that breaks off leaves nothing behind, and several processes may ask at
+    the same time.
     """
 
     name: str  # of the class in torchvision.datasets
@@ -72,11 +74,12 @@ class _Cifar:
         with _without_leftovers(made), temporary as place:
             self._link_archive(dataset, Path(place))
             try:
-                with _timeout(TIMEOUT):
+                with _timeout(TIMEOUT), _https_alone():
                     dataset(place, download=True)
             except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError) as cause:
+                reason = cause.__context__ if "unknown url type" in str(cause) else cause  # why https failed
                 raise UserError.of(
-                    f"data.root={self.root}: {self.name} is not in it, and the download failed ({cause})",
+                    f"data.root={self.root}: {self.name} is not in it, and the download failed ({reason})",
                     f"a network, or the archive {dataset.filename} or its folder {dataset.base_folder} in data.root",
                     f"mv {dataset.filename} {self.root}/ after fetching {dataset.url} elsewhere, "
                     "or data=digits, or data=image_folder data.root=DIR for own pictures",
@@ -123,6 +126,27 @@ def _timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _https_alone() -> Iterator[None]:
+    """Where https fails, torchvision would ask again over http, which anybody on the way can answer."""
+    secure = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        secure.add_handler(handler)
+    before = getattr(urllib.request, "_opener", None)
+    urllib.request.install_opener(secure)
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(before)
 
 
 class Cifar10(_Cifar):

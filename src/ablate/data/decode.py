@@ -1,5 +1,7 @@
 """From picture files of any kind to square RGB pixels of one size."""
 
+import os
+import stat
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ablate.data.source import Pixels
 
 CHUNK = 64  # files a thread takes at a time
+# Decoders that Pillow has of its own. Not EPS, for which it starts Ghostscript: such a file is a program.
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO", "ICNS")
+FORMATS += ("PCX", "DCX", "PSD", "QOI", "SGI", "SUN", "DDS", "XBM", "XPM", "MSP", "IM")
 
 
 class Unreadable(NamedTuple):
@@ -25,7 +30,7 @@ def decode(path: str, image_size: int) -> Pixels:
     lower eight bits. The largest centred square is resized, bicubic and antialiased: the shorter side is kept whole,
     of the longer one both ends are cut off alike. Of several frames the first counts.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         image.draft(image.mode, (4 * image_size, 4 * image_size))  # large JPEGs: decode a fraction, still antialiased
         return np.asarray(_square(_rgb(ImageOps.exif_transpose(image)), image_size))
 
@@ -44,9 +49,16 @@ def open_all(paths: Sequence[str]) -> list[Unreadable]:
     """What is no picture, as far as its first bytes tell."""
 
     def look(number: int) -> None:
-        Image.open(paths[number]).close()
+        _opened(paths[number]).close()
 
     return _attempt(paths, look)
+
+
+def _opened(path: str) -> Image.Image:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for whoever writes to it
+        raise ValueError("not a plain file")
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _attempt(paths: Sequence[str], handle: Callable[[int], None]) -> list[Unreadable]:

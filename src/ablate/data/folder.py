@@ -1,6 +1,7 @@
 """Own pictures: `root/train/<class>/*` and `root/test/<class>/*`."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,9 @@ NUM_NAMED = 5  # files or folders named in a message; of the rest it gives the n
 class ImageFolder:
     """Pictures of any format and size, decoded once to `image_size` x `image_size` (how: `ablate.data.decode.decode`).
 
-    The classes are the sorted names of the folders in `root/train`; `root/test` must have the same. Names that begin
-    with a dot are passed over. Every other file must be a picture, and no symbolic link may lead out of `root`.
+    The classes are the sorted, printable names of the folders in `root/train`; `root/test` must have the same. Names
+    that begin with a dot are passed over. Every other file must be a picture, and no symbolic link may lead out of
+    `root`.
     """
 
     def __init__(self, root: str | Path, image_size: int = 32) -> None:
@@ -57,7 +59,7 @@ class ImageFolder:
             return self._list()
         except OSError as cause:
             given = f"data.root={self.root}: {cause}"
-            raise UserError.of(given, "folders that can be read", f"chmod -R u+rX {self.root}") from cause
+            raise UserError.of(given, "folders that can be read", f"chmod -R u+rX {_quoted(self.root)}") from cause
 
     def _list(self) -> dict[str, dict[str, list[str]]]:
         if missing := [name for name in ("", *SPLITS) if not (self.root / name).is_dir()]:
@@ -89,7 +91,10 @@ class ImageFolder:
         return [entry for entry in entries if not self._leads_out(entry)]
 
     def _leads_out(self, entry: Path | os.DirEntry[str]) -> bool:
-        return entry.is_symlink() and not Path(entry).resolve().is_relative_to(self._real_root)
+        try:
+            return entry.is_symlink() and not Path(entry).resolve().is_relative_to(self._real_root)
+        except RuntimeError:  # a link that leads to itself
+            return True
 
     def _within(self, path: str) -> str:
         return os.path.relpath(path, self.root)
@@ -105,32 +110,42 @@ class ImageFolder:
             yield self._problem(
                 f"{len(links)} symbolic links lead out of it: {_named(links)}",
                 "links within data.root",
-                f"cp -rL {self.root} COPY, then data.root=COPY",
+                f"cp -rL {_quoted(self.root)} COPY, then data.root=COPY",
             )
             return  # what they lead to would be missed below
         if folders:
             yield self._problem(
                 f"{len(folders)} folders inside class folders: {_named(folders)}",
                 "pictures directly in train/<class> and test/<class>",
-                f"find {self.root / folders[0]} -type f -exec mv -t {(self.root / folders[0]).parent} {{}} +",
+                f"find {_quoted(self.root / folders[0])} -type f "
+                f"-exec mv -t {_quoted((self.root / folders[0]).parent)} {{}} +",
+            )
+        odd = sorted({name for of_split in files.values() for name in of_split if not name.isprintable()})
+        if odd:
+            yield self._problem(
+                f"{len(odd)} classes have names that cannot be shown: {_named([ascii(name) for name in odd])}",
+                "names of printable characters, in UTF-8",
+                f"mv {str(self.root / 'train' / odd[0])!a} NAME, and in test too",
             )
         if len(files["train"]) < 2:
             yield self._problem(
-                f"train has {len(files['train'])} class folders", "two or more", f"mkdir {self.root}/train/CLASS"
+                f"train has {len(files['train'])} class folders",
+                "two or more",
+                f"mkdir {_quoted(self.root)}/train/CLASS",
             )
         for one, other in (SPLITS, SPLITS[::-1]):
             if only := sorted(files[one].keys() - files[other].keys()):
                 yield self._problem(
                     f"{one} has classes that {other} has not: {_named(only)}",
                     "the same class folders in train and test",
-                    f"mkdir {self.root / other / only[0]}, with pictures for {other} in it",
+                    f"mkdir {_quoted(self.root / other / only[0])}, with pictures for {other} in it",
                 )
         empty = [f"{split}/{name}" for split in SPLITS for name, paths in files[split].items() if not paths]
         if empty and not folders:
             yield self._problem(
                 f"{len(empty)} class folders are empty: {_named(empty)}",
                 "one picture or more in each",
-                f"rmdir {self.root / empty[0]}, in train and test alike",
+                f"rmdir {_quoted(self.root / empty[0])}, in train and test alike",
             )
 
     def _no_pictures(self, split: str, unreadable: list[Unreadable]) -> Iterator[Problem]:
@@ -138,8 +153,8 @@ class ImageFolder:
             listed = _named([f"{self._within(path)} ({reason})" for path, reason in unreadable])
             yield self._problem(
                 f"{len(unreadable)} files in {split} cannot be read as pictures: {listed}",
-                "whole pictures in a format that Pillow reads, of at most 89 million pixels",
-                f"rm {' '.join(path for path, _ in unreadable[:NUM_NAMED])}, or mv them out of data.root",
+                "whole pictures, such as PNG, JPEG, WebP, GIF or TIFF, of at most 89 million pixels",
+                f"rm {' '.join(_quoted(path) for path, _ in unreadable[:NUM_NAMED])}, or mv them out of data.root",
             )
 
     def _check_memory(self, num_pictures: int) -> None:
@@ -155,6 +170,11 @@ class ImageFolder:
 
     def _problem(self, given: str, allowed: str, fix: str) -> Problem:
         return Problem(f"data.root={self.root}: {given}", allowed, fix)
+
+
+def _quoted(path: str | Path) -> str:
+    """For a shell: a file may be called `; rm -rf x`."""
+    return shlex.quote(str(path))
 
 
 def _named(names: list[str]) -> str:

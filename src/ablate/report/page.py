@@ -204,9 +204,9 @@ def _sheets(pictures: Pictures, folder: Path) -> list[Sheet]:
 def _small(path: Path) -> str | None:
     """A picture as a data address; None if it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             picture = image.convert("RGB")
-    except (OSError, SyntaxError):  # Pillow's for a broken PNG
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow's for a broken PNG
         return None
     picture.thumbnail(SHEET_SIZE)
     buffer = io.BytesIO()
