@@ -53,6 +53,7 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
 
 def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> int:
     """A run or a sweep, from its plan to its table."""
+    from ablate.config.folders import place_problems
     from ablate.config.plan import plan
     from ablate.single import train_here
 
@@ -61,6 +62,7 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
 
         preload()  # while this process plans
     planned = plan(composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
+    UserError.raise_all(place_problems(planned.folder, "hydra.sweep.dir" if planned.sweep else "hydra.run.dir"))
     flags = valued_flags(options)
     if not planned.sweep:
         return train_here(conf, planned, flags)

@@ -9,7 +9,7 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from ablate.config.folders import claim, remove_run
+from ablate.config.folders import claim, missing_of, remove_run
 from ablate.config.plan import Plan
 from ablate.errors import Problem, UserError
 from ablate.record import RunRecord
@@ -19,12 +19,13 @@ from ablate.training import EXIT_CODES, Train, run_hydra
 
 def train_here(conf: Path, planned: Plan, flags: Sequence[str]) -> int:
     """Train what is planned, in a folder of its own; the exit code. Raises `UserError` if its data cannot be used."""
+    above, there_before = missing_of(planned.folder.parent), planned.folder.exists()
     folder = planned.folder if planned.folder_typed else claim(planned.folder)
     try:
         return train_in(folder, conf, [*flags, *planned.words_for(folder)])
     except UserError:
-        if not planned.folder_typed:
-            remove_run(folder)
+        if not there_before:
+            remove_run([folder, *above])
         raise
 
 

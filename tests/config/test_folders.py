@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.folders import claim, remove_run, run_folder, unused, variant_of
+from ablate.config.folders import claim, missing_of, place_problems, remove_run, run_folder, unused, variant_of
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,44 @@ def test_a_folder_is_claimed_once(tmp_path: Path):
     assert [claim(tmp_path / "runs" / "x").name for _ in range(3)] == ["x", "x-2", "x-3"]
 
 
-def test_a_removed_run_leaves_its_neighbours_and_no_empty_folder(tmp_path: Path):
-    first, second = (tmp_path / "outputs" / "runs" / name for name in ("first", "second"))
-    for folder in (first, second):
+def test_a_removed_run_leaves_its_neighbours_and_no_empty_folder(tmp_path):
+    (tmp_path / "there").mkdir()
+    runs = tmp_path / "there" / "outputs" / "runs"
+    made = missing_of(runs / "first")
+    assert made == [runs / "first", runs, runs.parent]
+    for folder in (runs / "first", runs / "second"):
         (folder / "deep").mkdir(parents=True)
         (folder / "deep" / "file").touch()
-    remove_run(first)
-    assert (second / "deep" / "file").exists()
-    remove_run(second)
-    assert list(tmp_path.iterdir()) == []
+    remove_run(made)
+    assert (runs / "second" / "deep" / "file").exists()
+    assert not (runs / "first").exists()
+    remove_run([runs / "second", *made[1:]])
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("file/run", "Not a directory"),
+        ("file", "Not a directory"),
+        ("dangling/run", "No such file or directory"),
+        ("x" * 300, "the name is too long"),
+        ("/proc/run", "No such file or directory"),
+        ("null\0", "the name holds a null byte"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_named_and_left_as_it_was(tmp_path, monkeypatch, folder, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (problem,) = place_problems(Path(folder), "hydra.run.dir")
+    assert problem.given.startswith(f"hydra.run.dir={folder}: nothing can be written to ")
+    assert reason in problem.given
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file"]
+    assert list(place_problems(Path("new/run"), "hydra.run.dir")) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file"]
+
+
+def test_a_link_to_nowhere_counts_as_taken(tmp_path):
+    (tmp_path / "run").symlink_to("nowhere")
+    assert unused(tmp_path / "run") == tmp_path / "run-2"

@@ -1,9 +1,13 @@
 """What the folder of a run is called, and how it comes and goes."""
 
+import errno
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from ablate.config.wording import show
+from ablate.errors import Problem
 from ablate.record import FILE_NAME
 
 MAX_NAME = 120  # characters; file systems stop at 255 bytes, and people sooner
@@ -50,7 +55,30 @@ def bare_key(override: Override) -> str:
 def unused(folder: Path) -> Path:
     """`folder`, or the first of folder-2, folder-3, ... that does not exist: runs of one second stay apart."""
     candidates = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in range(1, 10_000))
-    return next(path for path in candidates if not path.exists())
+    return next(path for path in candidates if not os.path.lexists(path))
+
+
+def place_problems(folder: Path, key: str) -> Iterator[Problem]:
+    """Why `folder`, which `key` sets, cannot be made or written into. Leaves nothing behind."""
+    parents = missing_of(folder)
+    nearest = parents[-1].parent if parents else folder
+    try:
+        for each in parents:
+            if len(os.fsencode(each.name)) > os.pathconf(nearest, "PC_NAME_MAX"):
+                raise OSError(errno.ENAMETOOLONG, "the name is too long")
+            if "\0" in each.name:
+                raise ValueError("the name holds a null byte")
+        tempfile.TemporaryDirectory(dir=nearest, prefix=".ablate-").cleanup()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        given = f"{key}={folder}: nothing can be written to {nearest} ({reason})"
+        yield Problem(given, "a folder that can be written to", f"{key}=DIR")
+
+
+def missing_of(folder: Path) -> list[Path]:
+    """`folder` and those above it that do not exist, innermost first."""
+    absolute = folder.absolute()
+    return [each for each in (absolute, *absolute.parents) if not os.path.lexists(each)]
 
 
 def claim(folder: Path) -> Path:
@@ -65,16 +93,15 @@ def claim(folder: Path) -> Path:
 
 
 def holds_a_run(folder: Path) -> bool:
-    return (folder / FILE_NAME).exists()
+    return os.path.lexists(folder / FILE_NAME)
 
 
-def remove_run(folder: Path) -> None:
-    """Remove the folder of a run that never started, and `runs/` and `outputs/` above it if they are empty then."""
-    shutil.rmtree(folder)
-    for above in (folder.parent, folder.parent.parent):
-        if above.name not in ("runs", "outputs") or any(above.iterdir()):
-            return
-        above.rmdir()
+def remove_run(made: Sequence[Path]) -> None:
+    """Remove the folder of a run that never started, and those made above it if they are empty then: what
+    `missing_of` has said before."""
+    for number, folder in enumerate(made):
+        with suppress(OSError):  # another run has come into it
+            shutil.rmtree(folder) if number == 0 else folder.rmdir()
 
 
 def _text(value: Any) -> str:

@@ -14,8 +14,8 @@ from ablate.data.source import Pixels
 
 CHUNK = 64  # files a thread takes at a time
 # Decoders that Pillow has of its own. Not EPS, for which it starts Ghostscript: such a file is a program.
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO", "ICNS")
-FORMATS += ("PCX", "DCX", "PSD", "QOI", "SGI", "SUN", "DDS", "XBM", "XPM", "MSP", "IM")
+FORMATS = {"PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "TGA", "AVIF", "JPEG2000", "ICO", "ICNS"}
+FORMATS |= {"PCX", "DCX", "PSD", "QOI", "SGI", "SUN", "DDS", "XBM", "XPM", "MSP", "IM"}
 
 
 class Unreadable(NamedTuple):
@@ -58,7 +58,7 @@ def _opened(path: str) -> Image.Image:
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for whoever writes to it
         raise ValueError("not a plain file")
     Image.init()
-    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    return Image.open(path, formats=[name for name in Image.ID if name in FORMATS])
 
 
 def _attempt(paths: Sequence[str], handle: Callable[[int], None]) -> list[Unreadable]:
