@@ -4,6 +4,13 @@ Source: Hoffer, Hubara and Soudry 2017, https://arxiv.org/abs/1705.08741, algori
 step once a ghost; here once a batch, so that `momentum` keeps torch's meaning whatever the ghost size.
 """
 
+import importlib
+import importlib.util
+import os
+import shutil
+from functools import cache
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,16 +57,22 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         if not self.training or num_ghosts < 2:
             return super().forward(input)
         self._check_input_dim(input)
+        compiling = torch.compiler.is_compiling()
+        simple = not compiling and self._stats_dtype(input) is torch.float32
+        kernels = _triton_kernels(input.device) if simple else None
+        native = input.is_contiguous(memory_format=torch.channels_last) and not compiling
         if len(input) % num_ghosts == 0 and input.is_contiguous():
             output, means, variances = self._strided_ghosts(input, num_ghosts)
-        elif _is_channels_last(input) and input.device.type == "cpu" and not torch.compiler.is_compiling():
+        elif native and kernels:
+            output, means, variances = kernels.neighbour_ghosts(input, self.weight, self.bias, self.eps, num_ghosts)
+        elif native and input.device.type == "cpu":
             x = input.to(self._stats_dtype(input))
             output, means, variances = neighbour_ghosts(x, self.weight, self.bias, self.eps, num_ghosts)
             output = output.to(input.dtype)
         else:
             output, means, variances = self._ghost_by_ghost(input, num_ghosts)
         if self.track_running_stats:
-            self._track(means, variances, num_samples=len(input), pixels=input[0, 0].numel())
+            self._track(means, variances, len(input), input[0, 0].numel(), kernels)
         return output
 
     def _stats_dtype(self, x: Tensor) -> torch.dtype:
@@ -95,7 +108,9 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return means, variances
 
     @torch.no_grad()
-    def _track(self, means: Tensor, variances: Tensor, num_samples: int, pixels: int) -> None:
+    def _track(
+        self, means: Tensor, variances: Tensor, num_samples: int, pixels: int, kernels: ModuleType | None
+    ) -> None:
         """Running statistics step towards the mean and the unbiased variance of the whole batch (total variance)."""
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -103,6 +118,9 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         # momentum=None is torch's cumulative average, which `torch.optim.swa_utils.update_bn` relies on.
         step = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        if kernels:
+            kernels.track(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var))
+            return
         size, rest = divmod(num_samples, len(means))
         total = num_samples * pixels
         if rest:  # counts by ghost (K, 1)
@@ -121,5 +139,10 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         self.running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last)
+@cache
+def _triton_kernels(device: torch.device) -> ModuleType | None:
+    """Kernels for a GPU, which Triton compiles when they are first called; it needs a C compiler for that."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if device.type != "cuda" or not compiler or importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("ablate.model.ghosts_on_gpu")
