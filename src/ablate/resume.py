@@ -10,8 +10,11 @@ from ablate.changes import config_differences, environment_differences
 from ablate.command import composer, parse_flags
 from ablate.config.compose import checked
 from ablate.config.folders import variant_of
+from ablate.config.hydra_node import hydra_problems
 from ablate.config.plan import Plan, in_folder, plan
+from ablate.config.resolvers import hydra_node
 from ablate.config.shorthand import expand
+from ablate.config.trust import untrusted_packages, untrusted_program
 from ablate.errors import Problem, UserError
 from ablate.multirun import Sweep, carry_out, slots_for
 from ablate.record import FILE_NAME, RunRecord, config_hash
@@ -59,11 +62,14 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
     if not record.command:
         raise UserError.of(f"{folder} does not say which command made it", "a run of `train.py`", "python train.py ...")
     sys.argv[0], *words = record.command
+    UserError.raise_all(untrusted_program(Path(sys.argv[0]), folder))
     if record.directory and Path(record.directory).is_dir():
         os.chdir(record.directory)  # paths in the config are relative to it
     conf = Path(sys.argv[0]).parent / "conf"
     options = parse_flags([word for word in words if word.startswith("--")])
-    config = checked(composer(conf, options).compose([word for word in words if not word.startswith("--")]))
+    composed = composer(conf, options).compose([word for word in words if not word.startswith("--")])
+    config = checked(composed)
+    UserError.raise_all([*hydra_problems(hydra_node(composed)), *untrusted_packages(config.plain)])
     found = [*config_differences(record, config.plain), *environment_differences(record)]
     forced = _pass_over(found, force, folder)
     return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced)
@@ -71,6 +77,7 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
 
 def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force: bool) -> int:
     manifest = Manifest.read(folder).refreshed(folder, all_runs=True)
+    UserError.raise_all(untrusted_program(Path(manifest.program), folder))
     preload()  # while this process plans
     if Path(manifest.directory).is_dir():
         os.chdir(manifest.directory)  # paths in the config are relative to it
@@ -78,8 +85,8 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
     if dry_run:
         problems.append(Problem("dry_run=true", "words of a sweep", "leave dry_run out"))
     overrides = _merged(manifest.overrides, added)
-    composed = composer(conf, parse_flags(manifest.options))
-    planned = plan(composed, overrides, multirun=manifest.multirun, already=problems, into=folder)
+    composed, typed = composer(conf, parse_flags(manifest.options)), [*map(_key, added)]
+    planned = plan(composed, overrides, multirun=manifest.multirun, already=problems, into=folder, trusted=typed)
     planned, changed = _matched(planned, manifest, folder)
     forced = _pass_over([*changed, *_environment(manifest, folder)], force, folder)
     manifest = replace(

@@ -1,7 +1,5 @@
 """What Hydra itself would act on is limited too: it is in the same files as the rest of a config."""
 
-from pathlib import Path
-
 import pytest
 
 from ablate.config.hydra_node import hydra_problems
@@ -83,26 +81,3 @@ def test_what_a_launcher_hands_to_a_shell_must_be_typed():
     assert list(hydra_problems(node, ["hydra.launcher.setup"])) == []
     (problem,) = hydra_problems({"launcher": {"comment": "x\ntouch evil"}})
     assert "one line of text" in problem.allowed
-
-
-@pytest.fixture
-def own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "own_nets.py").write_text("class Net: pass\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    return "own_nets"
-
-
-def test_an_installed_package_is_allowed_on_the_command_line_alone(composer, tmp_path, own_package):
-    from ablate.config.compose import Composer
-
-    files = tmp_path / "downloaded" / "experiment"
-    files.mkdir(parents=True)
-    (files / "numpy.yaml").write_text("# @package _global_\nallow_targets: [numpy]\n")
-    (files / "own.yaml").write_text(f"# @package _global_\nallow_targets: [{own_package}]\n")
-    conf = Path(__file__).parents[2] / "conf"
-    extended = Composer(conf, extra=files.parent)
-    with pytest.raises(UserError, match=r"numpy is an installed package"):
-        plan(extended, ["experiment=numpy"])
-    assert plan(extended, ["experiment=numpy", "allow_targets=[numpy]"]).runs
-    assert plan(extended, ["experiment=own"]).runs
-    assert plan(composer, ["allow_targets=[numpy]"]).runs

@@ -151,3 +151,13 @@ def test_two_hundred_runs_take_two_seconds_at_most(tmp_path):
     start = time.process_time()
     report([tmp_path])
     assert time.process_time() - start < 2
+
+
+def test_no_cell_of_the_csv_is_a_formula(tmp_path):
+    for seed, value in enumerate(("=cmd|' /C calc'!A0", "+1+1", "@SUM(A1)", "-2", "-x")):
+        write_run(tmp_path / f"-run{seed}", {"optimizer.kind": value}, seed, None, metrics={"test/loss": -0.5})
+    report([tmp_path], metric="test/loss")
+    rows = list(csv.DictReader(read(tmp_path, "results.csv").splitlines()))
+    assert [row["optimizer.kind"] for row in rows] == ["'=cmd|' /C calc'!A0", "'+1+1", "'@SUM(A1)", "-2", "'-x"]
+    assert [row["folder"] for row in rows] == [f"'-run{seed}" for seed in range(5)]
+    assert {row["test/loss"] for row in rows} == {"-0.5"}  # a number stays one

@@ -77,10 +77,12 @@ def plan(
     multirun: bool = False,
     already: Sequence[Problem] = (),
     into: Path | None = None,
+    trusted: Collection[str] | None = None,
 ) -> Plan:
     """Compose and check all runs of a command. Raises `UserError` with everything that is wrong with it.
 
     `already`: what has been found wrong with it before. `into`: the folder of runs that are to go on.
+    `trusted`: the keys that the user has typed, where other words come from a file; None: all of them.
     """
     overrides, problems = parse_words(composer, words)
     problems = [*already, *problems]
@@ -98,7 +100,8 @@ def plan(
         problems += [_of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]
         overrides = [each for each in overrides if not each.is_sweep_override()]
 
-    candidates = list(_candidates(composed, overrides, sweep))
+    trusted = {bare_key(each) for each in overrides} if trusted is None else trusted
+    candidates = list(_candidates(composed, overrides, sweep, trusted))
     if not candidates:
         problems.append(Problem(" ".join(words), "a sweep of at least one run", "python train.py -m seed=0,1,2"))
     problems += _merge(candidates)
@@ -142,7 +145,9 @@ def compose(conf: Path, words: Sequence[str] = ()) -> Config:
     return config
 
 
-def _candidates(composed: Composed, overrides: Sequence[Override], sweep: bool) -> Iterator[Candidate]:
+def _candidates(
+    composed: Composed, overrides: Sequence[Override], sweep: bool, trusted: Collection[str]
+) -> Iterator[Candidate]:
     """Every run of a command, as Hydra's sweeper enumerates them. Runs that differ in the seed are composed once."""
     hydra_words = [_word(each) for each in overrides if each.is_hydra_override()]
     own = [each for each in overrides if not each.is_hydra_override() and not each.is_interval_sweep()]
@@ -157,8 +162,7 @@ def _candidates(composed: Composed, overrides: Sequence[Override], sweep: bool) 
         plain = resolved.plain
         found = [*problems, *resolved.problems, *find_problems(plain, resolved.links, typed)]
         found += effect_problems(plain, typed)
-        found += hydra_problems(hydra_node(config), {bare_key(each) for each in overrides})
-        found += () if "allow_targets" in typed else untrusted_packages(plain.get("allow_targets") or ())
+        found += [*hydra_problems(hydra_node(config), trusted), *untrusted_packages(plain, trusted)]
         alone = [word for word in hydra_words if not word.lstrip("+~").startswith(OF_A_SWEEP)]
         marked = [f"factors=[{','.join(factors)}]"] if sweep else []
         name = run_folder(factors, plain.get("seed"), words)

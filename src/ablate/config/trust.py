@@ -2,8 +2,9 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ablate.errors import Problem
 
@@ -26,14 +27,17 @@ def unusable_packages(allow: Sequence[str]) -> Iterator[Problem]:
             )
 
 
-def untrusted_packages(allow: Sequence[str], fix: str = "allow_targets=[{}]") -> Iterator[Problem]:
+def untrusted_packages(
+    plain: Mapping[str, Any], typed: Collection[str] = (), fix: str = "allow_targets=[{}]"
+) -> Iterator[Problem]:
     """Entries that a file may not make: a file can come from somebody else, and some function of some installed
     package runs a command. Packages of one's own, beside train.py or installed in place, may stand in a file.
 
-    `fix`: what to type instead, with {} for the package.
+    `plain`: a resolved config. `typed`: the keys from the command line. `fix`: what to type, with {} for the package.
     """
-    for package in allow:
-        if _is_installed(package.partition(".")[0]):
+    allow = plain.get("allow_targets")
+    for package in allow if isinstance(allow, list) and "allow_targets" not in typed else ():
+        if _is_installed(str(package).partition(".")[0]):
             yield Problem(
                 f"allow_targets=[{package}] in a file: {package} is an installed package",
                 "installed packages that are named on the command line, packages of your own in a file",
@@ -49,3 +53,14 @@ def _is_installed(root: str) -> bool:
         return False
     places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
     return any(INSTALLED & set(Path(place).parts) for place in places if place)
+
+
+def untrusted_program(program: Path, folder: Path) -> Iterator[Problem]:
+    """Why the program that a record or a manifest names is not started: it could be anybody's."""
+    known = [Path.cwd(), Path(__file__).resolve().parents[3]]  # where the user stands; the project of this package
+    if program.resolve().parent not in [place.resolve() for place in known]:
+        yield Problem(
+            f"{folder} was made by {program}",
+            "the train.py of this project, or of the folder in which the command is typed",
+            f"cd {program.parent} && python -m ablate resume '{folder.resolve()}', if you trust it",
+        )

@@ -25,11 +25,12 @@ def results_csv(analysis: Analysis, folder: Path) -> str:
     facts = ("best_epoch", "epochs", "fit_seconds", "images_per_second", "peak_memory_bytes", "config_hash")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*place, *metrics, *facts])
+    writer.writerow(_text(each) for each in [*place, *metrics, *facts])
     for run in runs:
         record = run.record
         writer.writerow(
-            [
+            _text(each)
+            for each in [
                 Path(os.path.relpath(run.folder, folder.resolve())).as_posix(),
                 design.label(run),
                 *(level(value_of(run, key)) for key in design.factors),
@@ -92,6 +93,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def _text(cell: Any) -> Any:
+    """A cell that a spreadsheet takes for a formula, made plain by the mark that spreadsheets hide; numbers stay."""
+    starts_one = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if starts_one and not _is_number(cell) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _cell(value: Any) -> Any:
