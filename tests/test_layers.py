@@ -18,19 +18,26 @@ MAY_IMPORT = {
     "environment": set(),
     "lease": {"errors"},
     "changes": {"environment", "record"},
-    "checkpoint": {"record"},
+    "checkpoint": {"errors", "record"},
+    "stopping": set(),
+    "quiet": set(),
+    "start": {"board", "changes", "checkpoint", "environment", "errors", "record"},
+    "trouble": {"config", "record"},
     "graph": set(),
     "board": {"graph"},
     "data": FOUNDATION,
     "model": FOUNDATION,
     "explain": FOUNDATION | {"data", "model"},  # the types of pictures and of a classifier
-    "callbacks": FOUNDATION | {"board", "data", "explain"},
+    "callbacks": FOUNDATION | {"board", "checkpoint", "data", "explain", "stopping"},
     "config": FOUNDATION | {"board", "callbacks", "data", "explain", "model"},  # to try what a config names
     "report": {"errors", "record"},
     "sweep": FOUNDATION | {"config"},
-    "build": FOUNDATION | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model"},
+    "build": FOUNDATION
+    | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model", "stopping"},
     "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},
-    "run": FOUNDATION | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "lease"},
+    "run": FOUNDATION
+    | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "lease", "start", "stopping"}
+    | {"quiet", "trouble"},
     "estimate": {"build", "config"},
     "command": FOUNDATION | {"config", "estimate", "report", "run", "sweep"},
     "cli": {"errors", "explain", "reopen", "report", "sweep"},

@@ -43,7 +43,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_a_run_leaves_what_the_design_says(folder):
     for name in ("run.json", "config.yaml", "metrics.csv", "predictions.npz", "curves.png", "misclassified.png"):
         assert (folder / name).stat().st_size > 0, name
-    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    names = ["best.ckpt", "best.ckpt.sha256", "last.ckpt", "last.ckpt.sha256"]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == names
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
     assert list((folder / "gradcam").glob("epoch_*.png"))
     record = RunRecord.read(folder)

@@ -48,6 +48,12 @@ def writer(trainer: pl.Trainer) -> SummaryWriter | None:
     return None
 
 
+def step(trainer: pl.Trainer) -> int:
+    """Where in a chart something belongs that is shown now: at the last optimizer update (from 0) of a training, as
+    Lightning does with the means of an epoch; after the training at their number."""
+    return max(0, trainer.global_step - 1) if trainer.state.fn == "fit" else trainer.global_step
+
+
 class Board(TensorBoardLogger):
     """Event files directly in the run directory: TensorBoard then shows a run under its folder's name.
 
@@ -60,6 +66,11 @@ class Board(TensorBoardLogger):
         super().__init__(save_dir=save_dir, name="", version="", default_hp_metric=False, purge_step=purge_step)
         self.histograms = histograms
         self._fresh = purge_step == 0
+
+    def go_on_from(self, num_steps: int) -> None:
+        """As with `purge_step`, for a logger that has not written yet."""
+        self._kwargs["purge_step"] = num_steps  # what Lightning hands to the writer, when it makes it
+        self._fresh = num_steps == 0
 
     @rank_zero_only
     def start_session(self, hparams: Mapping[str, Any], group: str, config: Mapping[str, Any], net: nn.Module) -> None:
@@ -125,6 +136,20 @@ class Board(TensorBoardLogger):
         self.experiment.flush()
 
 
+def put_before_now(folder: Path) -> None:
+    """Rename the event files of earlier attempts so that they are read before one that is made now.
+
+    TensorBoard reads them in the order of their names, which begin with the second; a quick resume is in the same one,
+    and a clock may have been set back.
+    """
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    now = int(time.time())
+    for age, path in enumerate(reversed(files), start=1):
+        *head, second, rest = path.name.split(".", 4)
+        if second.isdigit() and int(second) >= now - age + 1:
+            path.rename(path.with_name(".".join([*head, f"{now - age:010d}", rest])))
+
+
 class Histograms(pl.Callback):
     """The distribution of every weight, as `weights/layer1.0.conv1.weight`, after every epoch."""
 
@@ -136,7 +161,7 @@ class Histograms(pl.Callback):
         assert isinstance(net, nn.Module)
         for name, weight in net.named_parameters():
             if weight.isfinite().all():  # torch refuses to draw others
-                events.add_histogram(f"weights/{name}", weight.detach().float(), trainer.global_step)
+                events.add_histogram(f"weights/{name}", weight.detach().float(), step(trainer))
 
 
 def _write_hparams(events: FileWriter, tag: str, **content: Any) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from ablate import checkpoint, environment
+from ablate import environment
 from ablate.board import Board, Histograms
+from ablate.callbacks.best_and_last import BestAndLast
+from ablate.callbacks.divergence import Divergence
 from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput
+from ablate.checkpoint import FOLDER, HeldCheckpoint
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
 from ablate.config.wording import show
@@ -25,7 +29,21 @@ from ablate.data.datamodule import ClassificationData
 from ablate.data.source import Source
 from ablate.model.classifier import Classifier
 from ablate.record import RunRecord, config_hash
+from ablate.stopping import Stopping
 from ablate.streams import Stream, integer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run begins with: its data, read, and its network with its initial weights. Nothing is written yet."""
+
+    data: ClassificationData
+    classifier: Classifier
+    initial_weights_hash: str
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"data_checksum": self.data.checksum, "initial_weights_hash": self.initial_weights_hash}
 
 
 @dataclass(frozen=True)
@@ -40,33 +58,54 @@ class Parts:
     board: Board | None
 
 
-def build(config: Config, folder: Path, record: RunRecord) -> Parts:
-    """Make the parts. The record learns what they are: device, parameters, initial weights, data."""
+def prepare(config: Config) -> Prepared:
+    """Read the data and make the network. Raises `UserError` for data that cannot be used."""
     data = make_data(config)
     data.setup("fit")
     net = make_network(config, data.num_classes)
     classifier = make_classifier(config, net, data.augmentation.mean, data.augmentation.std)
+    return Prepared(data, classifier, weights_hash(classifier.net))
+
+
+def build(
+    config: Config,
+    folder: Path,
+    record: RunRecord,
+    prepared: Prepared,
+    stopping: Stopping,
+    *,
+    tell: Callable[..., None] = lambda **_: None,
+    num_steps: int = 0,
+) -> Parts:
+    """Make the parts. The record learns what they are: device, parameters, initial weights, data.
+
+    tell: hears how far the training is (see `Lease.tell`). num_steps: optimizer updates that the run has behind it.
+    """
+    data, classifier = prepared.data, prepared.classifier
     record.num_parameters = sum(p.numel() for p in classifier.net.parameters())
-    record.initial_weights_hash = weights_hash(classifier.net)
+    record.initial_weights_hash = prepared.initial_weights_hash
     record.data_checksum, record.classes = data.checksum, list(data.classes)
 
     allow = config.allow_targets
-    loggers = {name: instantiate(node, allow, save_dir=folder) for name, node in config.logger.items()}
+    loggers = {name: _logger(node, allow, folder, num_steps) for name, node in config.logger.items()}
     callbacks = {name: instantiate(node, allow) for name, node in config.callbacks.items()}
-    keeper = RecordKeeper(record, folder)
+    keeper = RecordKeeper(record, folder, tell)
     board = next((each for each in loggers.values() if isinstance(each, Board)), None)
     if board is not None and board.histograms:
         callbacks["histograms"] = Histograms()
+    held = HeldCheckpoint()
+    identity = {"config_hash": record.config_hash, "code": record.code, **prepared.identity}
     trainer = pl.Trainer(
         default_root_dir=folder,
         logger=list(loggers.values()),
         callbacks=[
+            Divergence(),
             RandomStreams(config.seed),
             *callbacks.values(),
             keeper,
-            checkpoint.best_and_last(folder / "checkpoints"),
+            BestAndLast(folder / FOLDER, held, identity, stopping),
         ],
-        plugins=[checkpoint.AtomicCheckpointIO()],
+        plugins=[held],
         use_distributed_sampler=False,  # the loader's own sampler shards by rank
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
@@ -79,6 +118,13 @@ def build(config: Config, folder: Path, record: RunRecord) -> Parts:
         board.start_session(_columns(record), _group(record), record.config, classifier.net)
     throughput = next((each for each in callbacks.values() if isinstance(each, Throughput)), None)
     return Parts(data, classifier, trainer, keeper, throughput, board)
+
+
+def _logger(node: dict[str, Any], allow: Sequence[str], folder: Path, num_steps: int) -> Logger:
+    logger: Logger = instantiate(node, allow, save_dir=folder)
+    if isinstance(logger, Board):
+        logger.go_on_from(num_steps)
+    return logger
 
 
 def make_source(config: Config) -> Source:

@@ -61,6 +61,13 @@ def describe_device(device: "torch.device", count: int) -> dict[str, Any]:
     return {"kind": device.type, "name": name, "count": count, "cores": os.cpu_count(), "threads": threads}
 
 
+def is_first_process() -> bool:
+    """Of those that share a run; it alone writes the run's files."""
+    from pytorch_lightning.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
 def git_state(folder: Path) -> dict[str, Any]:
     """commit and dirty flag of the repository around `folder`; {} outside one, or without git."""
     commit = _git(folder, "rev-parse", "HEAD")

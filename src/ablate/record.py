@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ablate.errors import UserError
 
 FILE_NAME = "run.json"
+PART = ".part"  # closes the name of a file that is being written
 SCHEMA = 1  # raised when a field changes its meaning; a reader refuses records of a newer schema
 
 # diverged: the loss became NaN or infinite, and training on would have been in vain
@@ -104,7 +105,7 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     The temporary file lies in the same folder: `os.replace` across file systems would copy.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -1,83 +1,151 @@
 """One run, from a checked configuration to a finished record."""
 
 import logging
-import signal
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from pytorch_lightning.utilities import rank_zero_only
 
 from ablate import checkpoint, environment
 from ablate.board import Board
-from ablate.build import Parts, build
+from ablate.build import Parts, Prepared, build, prepare
+from ablate.callbacks.divergence import Diverged
 from ablate.callbacks.throughput import peak_memory
 from ablate.changes import code_of
 from ablate.config.schema import Config
 from ablate.errors import UserError
+from ablate.lease import Lease
+from ablate.quiet import quiet_lightning
 from ablate.record import RunRecord, config_hash, one_line, write_atomically
+from ablate.start import Start, find_start
+from ablate.stopping import Stopped, StoppedAtOnce, Stopping
+from ablate.trouble import explained, is_of_the_disk, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, folder: Path, variant: Mapping[str, Any], *, command: Sequence[str] = ()) -> RunRecord:
+def run(
+    config: Config,
+    folder: Path,
+    variant: Mapping[str, Any],
+    *,
+    command: Sequence[str] = (),
+    forced: Sequence[str] | None = None,
+) -> RunRecord:
     """Train, choose a checkpoint on validation accuracy, test it once; leave everything in `folder`.
 
-    A training that fails or is interrupted ends in a record that says so, not in an exception; the traceback goes to
-    the log. Raises `UserError` for what only the data or the network could show to be wrong.
+    In a folder with an unfinished run of the same config it goes on from the newest good checkpoint, and ends with the
+    bytes that the run would have had without a break; a finished one is left as it is.
+
+    A training that fails, diverges or is interrupted ends in a record that says so, not in an exception; the traceback
+    goes to the log. Raises `UserError` for what only the data or the network could show to be wrong; for a folder that
+    cannot be written to, or in which another process works; and for a run that was begun with another config, other
+    code, data or versions, unless `forced` says that these differences are known. In the last case nothing is changed.
+
+    command: the words that make this run again, for the record.
     """
-    plain = config.plain
     record = RunRecord(
         name=config.name,
         seed=config.seed,
         variant=dict(variant),
-        config=plain,
-        config_hash=config_hash(plain),
+        config=config.plain,
+        config_hash=config_hash(config.plain),
         versions=environment.versions(),
         git=environment.git_state(Path(__file__).parent),  # of the code that runs, from wherever it is called
-        code=code_of(plain),
+        code=code_of(config.plain),
         command=list(command),
         directory=str(Path.cwd()),
         started=_now(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(record, folder)
-    _save_config(plain, folder)
-    record.artifacts["config"] = "config.yaml"
+    with quiet_lightning(), _leased(folder) as lease, Stopping() as stopping:
+        start = find_start(folder, config.plain, forced)
+        if start.old is not None and start.old.status == "done":
+            return start.old
+        with _threads(start.num_threads):
+            if (old := start.old) is None:
+                return _attempt(config, record, start, None, stopping, lease)
+            try:
+                prepared = prepare(config)
+                start = start.compare_parts(prepared.identity, forced)
+            except StoppedAtOnce:  # before anything was changed
+                return replace(old, status="interrupted", error=f"stopped by {stopping.name}")
+            return _attempt(config, start.follow(record), start, prepared, stopping, lease)
+
+
+def _attempt(
+    config: Config,
+    record: RunRecord,
+    start: Start,
+    prepared: Prepared | None,
+    stopping: Stopping,
+    lease: Lease | None,
+) -> RunRecord:
+    folder, begun, seconds = start.folder, time.monotonic(), dict(record.seconds)
     board: Board | None = None
-    start = time.monotonic()
+
+    def tell(**progress: Any) -> None:
+        if lease is not None:
+            if lease.lost:
+                raise _TakenOverError(f"another process has taken {folder} over")
+            lease.tell(**progress)
+
     try:
-        with _quiet_lightning(), _own_signal_handlers():
-            parts = build(config, folder, record)
-            board = parts.board
-            record.seconds["setup"] = time.monotonic() - start
-            _save(record, folder)
-            _fit(parts, record)
-            _test(parts, folder, record)
+        start.clear()
+        _save(record, folder)
+        _save_config(config.plain, folder)
+        record.artifacts["config"] = "config.yaml"
+        prepared = prepared or prepare(config)
+        parts = build(config, folder, record, prepared, stopping, tell=tell, num_steps=start.num_steps)
+        board = parts.board
+        record.seconds["setup"] = seconds.get("setup", 0.0) + time.monotonic() - begun
+        _save(record, folder)
+        _fit(parts, record, start.path)
+        _test(parts, folder, record, seconds.get("test", 0.0))
         record.status = "done"
     except UserError as error:
         record.status, record.error = "failed", error.problems[0].given
         raise
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C and SIGTERM into SystemExit
-        record.status, record.error = "interrupted", "interrupted by a signal"
-        log.warning("interrupted: %s", folder)
+    except (Stopped, StoppedAtOnce, KeyboardInterrupt, SystemExit):  # the last two from Lightning, and its processes
+        record.status, record.error = "interrupted", f"stopped by {stopping.name}"
+        log.warning("%s: %s", record.error, folder)
+    except Diverged as error:
+        record.status, record.error = "diverged", str(error)
+        log.error("diverged: %s", error)
     except Exception as error:
-        record.status, record.error = "failed", one_line(error)
-        log.error("run failed: %s\n%s", record.error, traceback.format_exc())
+        record.status, record.error = "failed", explained(error, config, folder)
+        is_ours = not (is_of_the_disk(error) or is_out_of_memory(error))
+        log.error("run failed: %s", record.error)
+        log.log(logging.ERROR if is_ours else logging.DEBUG, "%s", traceback.format_exc())
     finally:
-        record.seconds["total"] = time.monotonic() - start
-        record.finished = _now()
+        stopping.is_deaf = True  # what follows takes no time, and is what the signal is waiting for
+        if lease is None or not lease.lost:
+            record.seconds["total"] = seconds.get("total", 0.0) + time.monotonic() - begun
+            record.finished = _now()
+            _close(record, folder, board)
+    return record
+
+
+class _TakenOverError(RuntimeError):
+    """The folder is another process's now: nothing may be written there."""
+
+
+def _close(record: RunRecord, folder: Path, board: Board | None) -> None:
+    """Leave the last word in the folder, as far as its disk takes it."""
+    try:
         record.artifacts.update(_artifacts(folder))
         _save(record, folder)
         if board is not None:
             board.end_session("failed" if record.status == "running" else record.status)
-    return record
+    except Exception as error:  # the status is true all the same
+        log.error("the end of the run could not be written to %s: %s", folder, one_line(error))
 
 
 @rank_zero_only  # one of several processes that share a run writes its files
@@ -90,24 +158,23 @@ def _save_config(config: Mapping[str, Any], folder: Path) -> None:
     write_atomically(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
 
-def _fit(parts: Parts, record: RunRecord) -> None:
-    start = time.monotonic()
+def _fit(parts: Parts, record: RunRecord, path: Path | None) -> None:
     try:
-        parts.trainer.fit(parts.classifier, datamodule=parts.data)
+        parts.trainer.fit(parts.classifier, datamodule=parts.data, ckpt_path=path)
     finally:
-        record.seconds["fit"] = time.monotonic() - start
+        record.seconds["fit"] = parts.keeper.seconds
         record.peak_memory = peak_memory(parts.classifier)
         if parts.throughput is not None:
             record.images_per_second = parts.throughput.median_images_per_second
 
 
-def _test(parts: Parts, folder: Path, record: RunRecord) -> None:
+def _test(parts: Parts, folder: Path, record: RunRecord, seconds: float) -> None:
     """Test the chosen checkpoint; the record's metrics are all of these weights."""
     start = time.monotonic()
-    path = Path(parts.trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+    path = folder / checkpoint.FOLDER / checkpoint.BEST
     chosen = checkpoint.load(path, parts.classifier.device)
     parts.classifier.load_state_dict(chosen["state_dict"])
-    row = next(row for row in parts.keeper.rows if row["epoch"] == chosen["epoch"])
+    row = chosen["callbacks"]["RecordKeeper"]["rows"][-1]
     record.checkpoint = {
         "epoch": int(chosen["epoch"]),
         "path": path.relative_to(folder).as_posix(),
@@ -118,7 +185,7 @@ def _test(parts: Parts, folder: Path, record: RunRecord) -> None:
     tested = {name: float(value) for name, value in parts.trainer.callback_metrics.items()}
     of_epoch = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
     record.metrics = {**of_epoch, **tested}
-    record.seconds["test"] = time.monotonic() - start
+    record.seconds["test"] = seconds + time.monotonic() - start
 
 
 def _artifacts(folder: Path) -> dict[str, str]:
@@ -134,33 +201,30 @@ def _artifacts(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Lightning ignores Ctrl-C for good once it has handled one; the next run of a sweep wants it again."""
+def _leased(folder: Path) -> Iterator[Lease | None]:
+    """The folder, made and held; by the first of several processes that share a run."""
+    if not environment.is_first_process():
+        yield None
+        return
     try:
-        before = signal.getsignal(signal.SIGINT)
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        given = f"{folder} cannot be made ({error.strerror or error})"
+        allowed = "a folder of yours on a disk with free space"
+        raise UserError.of(given, allowed, "hydra.run.dir=FOLDER, or with -m hydra.sweep.dir=FOLDER") from None
+    with Lease.take(folder) as lease:
+        yield lease
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """What Lightning tells every user at every start is not news; warnings that say something still show."""
-    logger = logging.getLogger("pytorch_lightning")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in (
-            ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
-            ".*number of training batches.*is smaller than the logging interval.*",
-            ".*GPU available but not used.*",
-            ".*LeafSpec.*",
-            ".*self.log\\('throughput/.*sync_dist=True.*",  # the speed counts all devices already
-            ".*Checkpoint directory .* exists and is not empty.*",  # resuming
-        ):
-            warnings.filterwarnings("ignore", message)
+def _threads(number: int | None) -> Iterator[None]:
+    """torch with as many threads, if a number is given."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
         yield
-    logger.setLevel(before)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _now() -> str:

@@ -78,7 +78,12 @@ def test_an_epochs_numbers_are_means_over_its_samples_not_over_its_batches(tmp_p
     assert float(rows[0]["train/loss"]) == pytest.approx(np.mean(loss), rel=1e-6)
     assert float(rows[0]["train/accuracy"]) == pytest.approx(2 / 3)  # a tie of logits goes to class 0
     assert float(rows[0]["val/accuracy"]) == pytest.approx(2 / 3)
-    assert float(rows[0]["throughput/images_per_second"]) > 0
+    assert not [name for name in rows[0] if name == "seconds" or name.startswith("throughput/")]
+    with (tmp_path / "timings.csv").open() as file:
+        timings = list(csv.DictReader(file))
+    assert [row["epoch"] for row in timings] == ["0", "1"]
+    assert float(timings[1]["seconds"]) > float(timings[0]["seconds"]) > 0
+    assert float(timings[0]["throughput/images_per_second"]) > 0
     assert RunRecord.read(tmp_path).epochs == 2
 
 

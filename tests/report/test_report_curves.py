@@ -15,8 +15,10 @@ def arm(folder, curves, **changes):
     for seed, values in enumerate(curves):
         place = folder / str(seed)
         write_run(place, {}, seed, 0.9, **{name: each[seed] for name, each in changes.items()})
-        rows = [f"{epoch},{10 * (epoch + 1)},{value}" for epoch, value in enumerate(values)]
-        (place / "metrics.csv").write_text("\n".join(["epoch,seconds,val/accuracy", *rows]) + "\n")
+        rows = [f"{epoch},{value}" for epoch, value in enumerate(values)]
+        (place / "metrics.csv").write_text("\n".join(["epoch,val/accuracy", *rows]) + "\n")
+        rows = [f"{epoch},{10 * (epoch + 1)}" for epoch in range(len(values))]
+        (place / "timings.csv").write_text("\n".join(["epoch,seconds", *rows]) + "\n")
     return find_arms(collect([folder]).runs, Metric("test/accuracy"), None, None).arms[0]
 
 
@@ -41,6 +43,13 @@ def test_time_to_target_is_the_first_epoch_at_the_target_with_its_t_interval(tmp
     half = 4.302653 / np.sqrt(3)  # t(0.975, 2), standard deviation 1
     assert found.epochs_to_target.interval == pytest.approx((2 - half, 2 + half))
     assert found.seconds_to_target.mean == 20
+
+
+def test_the_seconds_of_an_older_run_are_among_its_metrics(tmp_path):
+    old = arm(tmp_path, [[0.5, 0.9]])
+    (tmp_path / "0" / "timings.csv").unlink()
+    (tmp_path / "0" / "metrics.csv").write_text("epoch,seconds,val/accuracy\n0,7,0.5\n1,14,0.9\n")
+    assert cost(old, 87, 0.95).seconds_to_target.mean == 14
 
 
 def test_a_run_that_never_gets_there_leaves_no_mean_of_the_quick_ones(tmp_path):

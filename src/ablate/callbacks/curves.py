@@ -1,6 +1,7 @@
 """Loss and accuracy over the epochs, as one picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -9,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 from pytorch_lightning.utilities import rank_zero_only
 
-from ablate.board import writer
+from ablate.board import step, writer
 
 LINES = {"train": ("#0072B2", "-"), "val": ("#D55E00", "--")}  # Okabe and Ito's palette, and readable without colour
 
@@ -20,8 +21,15 @@ class Curves(pl.Callback):
     def __init__(self) -> None:
         self._history: dict[str, list[tuple[int, float]]] = {}  # "val/loss" -> (epoch from 1, value)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._history = {f"{split}/{name}": [] for name in ("loss", "accuracy") for split in LINES}
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self._history = {f"{split}/{name}": [] for name in ("loss", "accuracy") for split in LINES}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: [list(point) for point in points] for name, points in self._history.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._history = {name: [(epoch, value) for epoch, value in points] for name, points in state_dict.items()}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for name, points in self._history.items():
@@ -35,7 +43,8 @@ class Curves(pl.Callback):
         figure.savefig(path)
         board = writer(trainer)
         if board is not None:
-            board.add_image("curves", np.asarray(Image.open(path).convert("RGB")), dataformats="HWC")
+            image = np.asarray(Image.open(path).convert("RGB"))
+            board.add_image("curves", image, step(trainer), dataformats="HWC")
 
 
 def draw(history: dict[str, list[tuple[int, float]]]) -> Figure:

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from ablate.board import writer
+from ablate.board import step, writer
 from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
@@ -94,7 +94,7 @@ class GradCam(pl.Callback):
         board = writer(trainer)
         if board is not None and self.method in ADDING_UP and last in self.layers:
             residual = np.abs(completeness(module.net, images, explanation, last)).max()
-            board.add_scalar("explain/completeness", residual, trainer.global_step)
+            board.add_scalar("explain/completeness", residual, step(trainer))
 
     def _images(self, pl_module: Any) -> Tensor:
         with torch.no_grad():

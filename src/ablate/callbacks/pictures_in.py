@@ -38,6 +38,8 @@ class PicturesIn(pl.Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.ckpt_path is not None:
+            return  # the training goes on: they are shown already
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         classes, labels = data.classes, data.train_pictures.labels
         each = 1 if len(classes) > MANY else self.num_images

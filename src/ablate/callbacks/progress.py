@@ -32,6 +32,7 @@ class Progress(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_started, self._num_pictures = time.monotonic(), 0
         if not (self._enabled and self._console.is_terminal):
             return
         self._bar = Bar(

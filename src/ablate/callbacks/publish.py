@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 from PIL import Image
 
-from ablate.board import writer
+from ablate.board import step, writer
 from ablate.explain.canvas import save
 
 
@@ -15,7 +15,7 @@ def to_board(trainer: pl.Trainer, tag: str, image: Image.Image) -> None:
     """Nothing happens when the run keeps no event file."""
     board = writer(trainer)
     if board is not None:
-        board.add_image(tag, np.asarray(image), trainer.global_step, dataformats="HWC")
+        board.add_image(tag, np.asarray(image), step(trainer), dataformats="HWC")
 
 
 def to_folder(trainer: pl.Trainer, name: str, image: Image.Image) -> None:

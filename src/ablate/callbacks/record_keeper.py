@@ -1,10 +1,12 @@
-"""Keeps the run record, `metrics.csv` and `predictions.npz` true while a run goes on."""
+"""Keeps the run record, `metrics.csv`, `timings.csv` and `predictions.npz` true while a run goes on."""
 
 import csv
 import io
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,34 +18,74 @@ from ablate.record import RunRecord, write_atomically
 log = logging.getLogger(__name__)
 
 Row = dict[str, float]
+TIMES = "throughput/"  # what begins so is told in timings.csv
 
 
 class RecordKeeper(KeepsAnswers):
-    """Writes a row of `metrics.csv` and the record after every epoch, and the predictions after the test.
+    """Writes a row of `metrics.csv` and of `timings.csv` and the record after every epoch, and the predictions after
+    the test.
 
-    `rows`: one mapping an epoch: epoch (from 0), step (optimizer updates so far), seconds (since training started,
-    validation included) and every logged epoch mean, such as "val/accuracy".
+    `rows`: one mapping an epoch: epoch (from 0), step (optimizer updates so far) and every logged epoch mean, such as
+    "val/accuracy". `timings`, apart because no two runs have the same: epoch, seconds (of training so far, validation
+    included) and what is under throughput/. Both are kept in the checkpoints, so that a training that goes on from one
+    has the rows of the epochs before it, and no others.
     """
 
-    def __init__(self, record: RunRecord, folder: Path) -> None:
+    def __init__(self, record: RunRecord, folder: Path, tell: Callable[..., None] = lambda **_: None) -> None:
         self.rows: list[Row] = []
-        self._record, self._folder = record, folder
-        self._started = 0.0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.timings: list[Row] = []
+        self._record, self._folder, self._tell = record, folder, tell
         self._started = time.monotonic()
+        self._seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, earlier attempts included as far as they count."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [dict(row) for row in self.rows], "timings": [dict(row) for row in self.timings],
+                "seconds": self.seconds}  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.timings = list(state_dict["rows"]), list(state_dict["timings"])
+        self._seconds_before = state_dict["seconds"]
+        self._started = time.monotonic()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.monotonic()
+        if self.rows and trainer.is_global_zero:  # those of a later epoch are trained again
+            self._write()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._tell(
+            epoch=trainer.current_epoch + 1,
+            epochs=trainer.max_epochs,
+            batch=batch_idx + 1,
+            batches=int(trainer.num_training_batches),
+        )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        place = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        self.rows.append({**place, "seconds": time.monotonic() - self._started, **metrics})
+        of_time = {name: value for name, value in metrics.items() if name.startswith(TIMES)}
+        others = {name: value for name, value in metrics.items() if not name.startswith(TIMES)}
+        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **others})
+        self.timings.append({"epoch": trainer.current_epoch, "seconds": self.seconds, **of_time})
         if not trainer.is_global_zero:
             return
-        write_atomically(self._folder / "metrics.csv", _as_csv(self.rows))
+        self._write()
+        if "val/accuracy" in metrics:
+            self._tell(val_accuracy=metrics["val/accuracy"])
         shown = "  ".join(f"{name} {value:.6g}" for name, value in sorted(metrics.items()))
         log.debug("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
-        self._record.artifacts["metrics"] = "metrics.csv"
-        self._record.epochs = trainer.current_epoch + 1
+
+    def _write(self) -> None:
+        write_atomically(self._folder / "metrics.csv", as_csv(self.rows, ["epoch", "step"]))
+        write_atomically(self._folder / "timings.csv", as_csv(self.timings, ["epoch", "seconds"]))
+        self._record.artifacts.update(metrics="metrics.csv", timings="timings.csv")
+        self._record.epochs = len(self.rows)
         self._record.write(self._folder)
 
     @rank_zero_only
@@ -55,9 +97,8 @@ class RecordKeeper(KeepsAnswers):
         self._record.artifacts["predictions"] = "predictions.npz"
 
 
-def _as_csv(rows: list[Row]) -> str:
+def as_csv(rows: list[Row], place: list[str]) -> str:
     """One line a row; the columns are those of all rows, the place in training first, then by name."""
-    place = ["epoch", "step", "seconds"]
     names = sorted({name for row in rows for name in row} - set(place))
     text = io.StringIO()
     writer = csv.DictWriter(text, [*place, *names], restval="", lineterminator="\n")

@@ -26,14 +26,29 @@ class Throughput(pl.Callback):
     def median_images_per_second(self) -> float | None:
         return statistics.median(self.images_per_second) if self.images_per_second else None
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.images_per_second.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"images_per_second": list(self.images_per_second)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.images_per_second = list(state_dict["images_per_second"])
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.images_per_second.clear()
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin()  # a training that goes on within an epoch does not begin one
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._num_pictures = 0
-        self._started = time.monotonic()
+        self._started = self._stopped = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -45,9 +60,11 @@ class Throughput(pl.Callback):
             self._stopped = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        speed = self._num_pictures * trainer.world_size / (self._stopped - self._started)
-        self.images_per_second.append(speed)
-        values = {"throughput/images_per_second": speed, "throughput/peak_memory_mb": peak_memory(pl_module) / 1e6}
+        values = {"throughput/peak_memory_mb": peak_memory(pl_module) / 1e6}
+        if self._num_pictures:  # none if all that was left of the epoch was its validation
+            speed = self._num_pictures * trainer.world_size / (self._stopped - self._started)
+            self.images_per_second.append(speed)
+            values["throughput/images_per_second"] = speed
         pl_module.log_dict(values, on_step=False, on_epoch=True, rank_zero_only=True)
 
 

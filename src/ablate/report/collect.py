@@ -47,16 +47,8 @@ class Run:
 
     @cached_property
     def curve(self) -> dict[str, list[float]]:
-        """Columns of metrics.csv, one value an epoch, NaN where none was written; {} if there is no such file."""
-        try:
-            with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))
-        except (OSError, UnicodeDecodeError, csv.Error):
-            return {}
-        if not rows:
-            return {}
-        head, *body = rows
-        return {name: [_number(row[i]) if i < len(row) else math.nan for row in body] for i, name in enumerate(head)}
+        """Columns of metrics.csv and timings.csv, one value an epoch, NaN where none was written; {} without files."""
+        return {**_columns(self.folder / "timings.csv"), **_columns(self.folder / "metrics.csv")}
 
     def predictions(self) -> Predictions | None:
         """None if there are none, or if they cannot be read. Read again at every call: a thousand fill a memory."""
@@ -126,6 +118,18 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _columns(path: Path) -> dict[str, list[float]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    if not rows:
+        return {}
+    head, *body = rows
+    return {name: [_number(row[i]) if i < len(row) else math.nan for row in body] for i, name in enumerate(head)}
 
 
 def _num_planned(folder: Path) -> int | None:

@@ -1,0 +1,50 @@
+"""What ended a run, as its record tells it: with what to do about it, where that is known."""
+
+import errno
+from pathlib import Path
+
+import torch
+
+from ablate.config.schema import Config
+from ablate.record import one_line
+
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "a file is too large"}
+CLOSED = {errno.EROFS: "the disk is read-only", errno.EACCES: "the folder may not be written to"}
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether the program did nothing wrong: a file could not be written."""
+    return isinstance(error, OSError) and error.errno in FULL | CLOSED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = (
+        "DefaultCPUAllocator: can't allocate",
+        "not enough memory",
+        "CUDA out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    )
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+
+
+def explained(error: BaseException, config: Config, folder: Path) -> str:
+    """One line for the record and the terminal."""
+    if isinstance(error, OSError) and is_of_the_disk(error):
+        what = (FULL | CLOSED)[error.errno or 0]
+        again = f"make room, then: python -m ablate resume '{folder}' --retry-failed"
+        return f"{what} ({one_line(error)}); what was written before is whole; {again}"
+    if is_out_of_memory(error):
+        return f"out of memory ({one_line(error)[:120]}); to use less: {', '.join(_savings(config))}"
+    return one_line(error)
+
+
+def _savings(config: Config) -> list[str]:
+    savings = [f"data.batch_size={max(2, config.data.batch_size // 2)} (now {config.data.batch_size})"]
+    if config.trainer.precision == "32-true":
+        savings.append("trainer.precision=bf16-mixed")
+    width = config.model.get("width")
+    if isinstance(width, int) and width > 1:
+        savings.append(f"model.width={width // 2} (now {width})")
+    return [*savings, "fewer runs at once"]
