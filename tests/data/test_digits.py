@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -55,3 +58,11 @@ def test_pictures_are_enlarged_to_any_size():
     assert large.shape == (360, 64, 64, 3)
     shrunk = np.stack([np.asarray(Image.fromarray(image).resize((8, 8), Image.Resampling.BOX)) for image in large])
     assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.97
+
+
+def test_digits_come_without_importing_scikit_learn_and_the_same_where_its_file_has_moved(monkeypatch):
+    code = "import sys; from ablate.data.digits import Digits; Digits().test(); assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    expected = checksum(Digits(8).train())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert checksum(Digits(8).train()) == expected
