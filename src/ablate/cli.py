@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -109,6 +110,7 @@ def explain(
     layers: Annotated[str, typer.Option(help="Separated by commas; by default the last ones.")] = "",
     class_: Annotated[str | None, typer.Option("--class", help="Evidence for this class.")] = None,
     output: Annotated[Path | None, typer.Option(help="A folder; by default one in the run.")] = None,
+    trust: Annotated[list[str] | None, typer.Option(help="An installed package that the run may name.")] = None,
 ) -> None:
     """Draw where a trained network looks, on any picture."""
     from ablate.explain import command
@@ -116,7 +118,8 @@ def explain(
 
     draw = command.compare if compare else command.explain
     named = [name.strip() for name in layers.split(",") if name.strip()]
-    written = draw(run, pictures or (), open_run=open_run, method=method, layers=named, class_=class_, output=output)
+    opened = partial(open_run, trusted=trust or ())
+    written = draw(run, pictures or (), open_run=opened, method=method, layers=named, class_=class_, output=output)
     print("\n".join(str(path) for path in written))
 
 

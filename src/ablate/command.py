@@ -7,7 +7,7 @@ interrupted by Ctrl-C or SIGTERM, with everything saved.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -30,6 +30,7 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit code."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
+        UserError.raise_all(_surroundings())
         options, problems = _parse(arguments)
         options.overrides, dry_run, more = expand(options.overrides)
         problems += more
@@ -119,6 +120,17 @@ def _check_words(conf: Path, options: argparse.Namespace, problems: Sequence[Pro
     overrides, unreadable = parse_words(of_conf, options.overrides)
     _, unfitting = compose_what_fits(of_conf, [str(each.input_line) for each in overrides])
     UserError.raise_all([*problems, *unreadable, *unfitting])
+
+
+def _surroundings() -> Iterator[Problem]:
+    """What is wrong with where the command was typed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        yield Problem("the working folder does not exist any more", "a folder that exists", "cd FOLDER")
+    rank = os.environ.get("LOCAL_RANK", "0")
+    if not rank.isdecimal():
+        yield Problem(f"LOCAL_RANK={rank}", "a whole number, which torchrun or Lightning sets", "unset LOCAL_RANK")
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Problem]]:

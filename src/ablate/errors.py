@@ -57,5 +57,5 @@ class UserError(ValueError):
 
 def _printable(text: str) -> str:
     """Without what a terminal would act on: a value can come from somebody else's file."""
-    shown = text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}... ({len(text):,} characters)"
+    shown = text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 200]} ... {text[-200:]}"
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)

@@ -81,7 +81,7 @@ class RunRecord:
         required = {"name", "seed", "variant", "config", "config_hash", "status", "schema"}
         if not isinstance(content, dict) or not required <= content.keys():
             raise UserError.of(f"{path} is no run record", f"the keys {', '.join(sorted(required))}", f"rm {path}")
-        if content["schema"] > SCHEMA:
+        if not isinstance(content["schema"], int) or content["schema"] > SCHEMA:
             raise UserError.of(
                 f"{path} has schema {content['schema']}", f"schema {SCHEMA} or older", "pip install --upgrade ablate"
             )

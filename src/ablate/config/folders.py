@@ -54,6 +54,7 @@ def bare_key(override: Override) -> str:
 
 def unused(folder: Path) -> Path:
     """`folder`, or the first of folder-2, folder-3, ... that does not exist: runs of one second stay apart."""
+    folder = folder if folder.name else folder / "run"  # of "." and "/"
     candidates = (folder if number == 1 else folder.with_name(f"{folder.name}-{number}") for number in range(1, 10_000))
     return next(path for path in candidates if not os.path.lexists(path))
 

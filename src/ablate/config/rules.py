@@ -1,7 +1,9 @@
 """Keys against keys. A rule names the keys it reads and gets their values; it is left out where one of them is missing
 or wrong by itself. It returns what is wrong, or None."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,16 +117,25 @@ def a_root_is_read(source: Mapping[str, Any], root: str | None) -> Problem | Non
     return Problem(given, "null, or data that lies in a folder", f"data=image_folder data.root={root}")
 
 
+@rule("data.source.root")
+def a_home_is_somebodys(root: str) -> Problem | None:
+    if not root.startswith("~") or os.path.expanduser(root) != root:
+        return None
+    return Problem(f"data.root={root}: there is no home of that name", "a folder", "data.root=DIR")
+
+
 @rule("data.source._target_", "data.source.root")
 def the_folder_of_pictures_is_there(target: str, root: str) -> Problem | None:
     if target != "ablate.data.folder.ImageFolder":
         return None
-    path = Path(root).expanduser()
-    missing = next((each for each in (path, path / "train", path / "test") if not each.is_dir()), None)
+    path = Path(os.path.expanduser(root))
+    missing = next((each for each in (path, path / "train", path / "test") if not os.path.isdir(each)), None)
     if missing is None:
         return None
     allowed = "a folder with train/<class>/* and test/<class>/*"
-    similar = nearest(path.name, (each.name for each in path.parent.iterdir())) if path.parent.is_dir() else None
+    similar = None
+    with suppress(OSError):  # a folder that may not be read
+        similar = nearest(path.name, os.listdir(path.parent))
     fix = f"data.root={path.parent / similar}" if similar and missing == path else "data.root=DIR"
     return Problem(f"data.root={root}: there is no folder {missing}", allowed, fix)
 
