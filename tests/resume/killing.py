@@ -3,6 +3,7 @@
 An attempt that is to die runs in a forked process; one that is to live runs in this one.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ BATCHES = 5  # an epoch: 72 pictures by 16
 Do = Callable[[], object]
 
 
+@functools.cache
 def config(*words: str) -> Config:
     return compose(CONF, [*WORDS, *words])
 

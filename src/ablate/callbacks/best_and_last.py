@@ -60,6 +60,9 @@ class BestAndLast(Checkpoint):
             }
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        validation = trainer.fit_loop.epoch_loop.val_loop
+        if validation.restarted_mid_evaluation:  # it begins anew: its first batch does not count twice
+            validation.batch_progress.reset()
         if trainer.world_size == 1:  # else the others would wait for this one's next batch
             self._stopping.take_signals()  # from Lightning, which has put its own before them
             self._stopping.waits = True

@@ -49,6 +49,8 @@ class ClassificationData(pl.LightningDataModule):
         self.batch_size, self.val_fraction = batch_size, val_fraction
         self.num_workers, self.pin_memory = num_workers, pin_memory
         self.image_size = source.image_size
+        self._train_loader: TrainLoader | None = None
+        self._place: dict[str, int] | None = None  # in the training, of a checkpoint that it goes on from
         UserError.raise_all(self._mistakes())
 
     @property
@@ -77,7 +79,18 @@ class ClassificationData(pl.LightningDataModule):
             len(self.train_pictures.labels), self.batch_size, self.seed, rank=rank, num_ranks=num_ranks
         )
         pictures = PictureSet(self.train_pictures, self.augmentation.train, self.seed)
-        return TrainLoader(pictures, batch_sampler=batches, **self._options(self.num_workers))
+        self._train_loader = TrainLoader(pictures, batch_sampler=batches, **self._options(self.num_workers))
+        if self._place is not None:
+            self._train_loader.load_state_dict(self._place)
+        return self._train_loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place of the training among its batches. Lightning keeps the loader's state too, and forgets to load it
+        if `configure_optimizers` has asked for the number of steps."""
+        return {} if self._train_loader is None else self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._place = state_dict
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._in_order(self.val_pictures)
@@ -145,7 +158,8 @@ class TrainLoader(DataLoader[Batch]):
         return {"epoch": epoch, "num_batches": num_batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.batch_sampler.skip(state["epoch"], state["num_batches"])
+        self._place = (state["epoch"], state["num_batches"])
+        self.batch_sampler.skip(*self._place)
 
 
 def _as_it_is(batch: Batch) -> Batch:
