@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import rank_zero_only
-from sklearn.calibration import calibration_curve
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from ablate.board import writer
@@ -55,6 +54,8 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> 
 
 def reliability(probabilities: Probabilities, labels: Labels) -> Figure:
     """Accuracy against confidence; beneath, how many pictures have which confidence."""
+    from sklearn.calibration import calibration_curve  # late: it costs a second
+
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     accuracy, mean_confidence = calibration_curve(right, confidence.clip(0, 1), n_bins=NUM_BINS)
     edges = np.linspace(0, 1, NUM_BINS + 1)

@@ -9,8 +9,6 @@ import pytorch_lightning as pl
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import rank_zero_only
-from sklearn.metrics import confusion_matrix
-from statsmodels.stats.proportion import proportion_confint
 
 from ablate.callbacks.answers import KeepsAnswers
 from ablate.callbacks.publish import to_board, to_folder
@@ -30,6 +28,8 @@ class Confusion(KeepsAnswers):
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        from sklearn.metrics import confusion_matrix  # late: it costs a second
+
         classes: Sequence[str] = trainer.datamodule.classes  # type: ignore[attr-defined]
         probabilities, labels = self.take_answers()
         counts = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
@@ -84,6 +84,8 @@ def matrix(counts: Counts, classes: Sequence[str], rates: bool = False) -> Figur
 
 def per_class(counts: Counts, classes: Sequence[str]) -> Figure:
     """The accuracy of each class, the worst first, with Wilson's 95 % interval: how far it could be luck."""
+    from statsmodels.stats.proportion import proportion_confint
+
     tested, right = counts.sum(axis=1), np.diag(counts)
     accuracy = np.divide(right, tested, out=np.zeros(len(classes)), where=tested > 0)
     order = [k for k in np.argsort(accuracy, kind="stable") if tested[k]]

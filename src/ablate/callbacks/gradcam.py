@@ -14,7 +14,7 @@ from ablate.board import step, writer
 from ablate.callbacks.publish import slug, to_board, to_folder
 from ablate.errors import Problem, UserError
 from ablate.explain.choice import balanced_choice
-from ablate.explain.maps import completeness, explain
+from ablate.explain.maps import check_layers, completeness
 from ablate.explain.methods import ADDING_UP, layer_names, layer_problems, method_problems
 from ablate.explain.panel import panel, sheet
 from ablate.explain.shown import shared_scale, show
@@ -67,7 +67,7 @@ class GradCam(pl.Callback):
         self._drawn = self._finished = -1
         # A layer that has no maps to show is named now, and not after the first epoch.
         net: Any = pl_module.net
-        explain(net, self._images(pl_module)[:1], [0], self.layers, self.method)
+        check_layers(net, self._images(pl_module)[:1], self.layers)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finished = trainer.current_epoch

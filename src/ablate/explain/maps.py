@@ -71,6 +71,15 @@ def explain(
     return Explanation(method, class_index, np.concatenate(logits), joined)
 
 
+def check_layers(net: nn.Module, images: Tensor, layers: Sequence[str]) -> None:
+    """Raise `UserError` for layers without maps to show. A forward pass, and not the slow import of `explain`."""
+    with private_copy(net) as twin:
+        modules = {layer: twin.get_submodule(layer) for layer in layers}
+        with outputs_of(modules) as outputs:
+            twin(_own(images, twin))
+    _check(twin, layers, outputs)
+
+
 def completeness(net: nn.Module, images: Tensor, explanation: Explanation, layer: str) -> FloatArray:
     """How far each picture's map is from adding up to its logit: (N,), in logits; 0 but for rounding where it holds.
 
