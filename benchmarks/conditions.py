@@ -11,11 +11,16 @@ from ablate import environment
 
 
 def print_conditions(command: str) -> None:
+    print(conditions(command))
+
+
+def conditions(command: str) -> str:
+    """Two lines: date and command; the machine, its load and the versions."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     about, versions = environment.describe_device(device, 1), environment.versions()
     load = os.getloadavg()[0]
-    print(f"{datetime.now(UTC):%Y-%m-%d}  {command}")
-    print(
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}  {command}\n"
         f"{about['name']}, {about['cores']} cores, torch threads {torch.get_num_threads()}, load {load:.1f}; "
         f"Python {versions['python']}, torch {versions['torch']}, pytorch-lightning {versions['pytorch-lightning']}"
     )

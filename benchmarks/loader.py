@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from conditions import alternate, print_conditions, ratios, summary
+from conditions import alternate, print_conditions
+from table import Row, markdown
 from torch.utils.data import DataLoader, Dataset
 
 from ablate.data.augment import A, Augmentation
@@ -21,6 +22,8 @@ from ablate.data.source import Pictures
 
 NUM_PICTURES, BATCH_SIZE, ROUNDS = 4608, 128, 9  # 36 full batches; a tenth of 5120 is for validation
 MEAN = STD = (0.5, 0.5, 0.5)
+OURS, NORMALIZED = "loader", "loader and normalisation"
+COMPOSED, ONE_BY_ONE = "A.Compose in a Dataset", "transforms one by one"
 
 
 def augmenting() -> dict[str, Any]:
@@ -88,37 +91,48 @@ def pictures_per_second(loader: Callable[[], Any]) -> Callable[[], float]:
     return measure
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print_conditions("python benchmarks/loader.py")
+def speeds(rounds: int) -> dict[str, list[float]]:
+    """Pictures a second, by round, on one core without workers."""
     data = ours()
     train, pictures = data.train_dataloader(), data.train_pictures
     assert len(pictures.labels) == NUM_PICTURES
     steps = [*augmenting().values(), *finishing().values()]
     composed = A.Compose([*augmenting().values(), *finishing().values()], strict=True)
-    rivals = {
-        "A.Compose in a Dataset": OneByOne(pictures, [composed]),
-        "transforms one by one": OneByOne(pictures, steps),
-    }
+    rivals = {COMPOSED: OneByOne(pictures, [composed]), ONE_BY_ONE: OneByOne(pictures, steps)}
     timed = {
-        "this loader": lambda: train,
-        "this loader, and normalised": lambda: normalized(train),
+        OURS: lambda: train,
+        NORMALIZED: lambda: normalized(train),
         **{
             name: lambda rival=rival: DataLoader(rival, BATCH_SIZE, shuffle=True, num_workers=0)
             for name, rival in rivals.items()
         },
     }
-    speeds = alternate({name: pictures_per_second(loader) for name, loader in timed.items()}, ROUNDS)
-    print(
-        f"pictures/s, one core, no workers, {NUM_PICTURES} pictures of 32 x 32, batch {BATCH_SIZE}; median (quartiles)"
-    )
-    for name, values in speeds.items():
-        print(f"{name:30s}{summary(values, 0)}")
-    for rival in rivals:
-        for name in list(timed)[:2]:
-            print(f"{name} / {rival}: {summary(ratios(speeds[name], speeds[rival]))}")
+    return alternate({name: pictures_per_second(loader) for name, loader in timed.items()}, rounds)
+
+
+def rows(rounds: int) -> list[Row]:
+    """On one core: torch's threads and the process are tied to it meanwhile."""
+    threads, cores = torch.get_num_threads(), getattr(os, "sched_getaffinity", lambda _: set())(0)
+    torch.set_num_threads(1)
+    if cores:
+        os.sched_setaffinity(0, {min(cores)})
+    try:
+        measured = speeds(rounds)
+    finally:
+        torch.set_num_threads(threads)
+        if cores:
+            os.sched_setaffinity(0, cores)
+    return [
+        Row(f"{name}, against {rival}", measured[name], measured[rival], "pictures/s", at_least=1.3)
+        for rival in (COMPOSED, ONE_BY_ONE)
+        for name in (OURS, NORMALIZED)
+    ]
+
+
+def main() -> None:
+    print_conditions("python benchmarks/loader.py")
+    print(f"one core, no workers, {NUM_PICTURES} pictures of 32 x 32, batch {BATCH_SIZE}")
+    print(markdown(rows(ROUNDS)))
 
 
 if __name__ == "__main__":
