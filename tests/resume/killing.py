@@ -37,6 +37,7 @@ WORDS = [
 BATCHES = 5  # an epoch: 72 pictures by 16
 
 Do = Callable[[], object]
+modules_trained: list[Any] = []
 
 
 @functools.cache
@@ -58,7 +59,8 @@ class At(Divergence):
         if place == self._place:
             self._do()
 
-    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, *modules: Any) -> None:
+        modules_trained.extend(modules)
         self._at("train_start")
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

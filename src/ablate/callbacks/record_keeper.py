@@ -37,6 +37,7 @@ class RecordKeeper(KeepsAnswers):
         self._record, self._folder, self._tell = record, folder, tell
         self._started = time.monotonic()
         self._seconds_before = 0.0
+        self._last_step: Row = {}  # of an epoch, and logged in it: Lightning forgets them in a break before validation
 
     @property
     def seconds(self) -> float:
@@ -44,12 +45,16 @@ class RecordKeeper(KeepsAnswers):
         return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": [dict(row) for row in self.rows], "timings": [dict(row) for row in self.timings],
-                "seconds": self.seconds}  # fmt: skip
+        return {
+            "rows": [dict(row) for row in self.rows],
+            "timings": [dict(row) for row in self.timings],
+            "seconds": self.seconds,
+            "last_step": dict(self._last_step),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.timings = list(state_dict["rows"]), list(state_dict["timings"])
-        self._seconds_before = state_dict["seconds"]
+        self._seconds_before, self._last_step = state_dict["seconds"], state_dict["last_step"]
         self._started = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -66,9 +71,12 @@ class RecordKeeper(KeepsAnswers):
             batch=batch_idx + 1,
             batches=int(trainer.num_training_batches),
         )
+        if trainer.is_last_batch:
+            logged = trainer.callback_metrics.items()
+            self._last_step = {name: float(value) for name, value in logged if not name.startswith((TIMES, "val/"))}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = self._last_step | {name: float(value) for name, value in trainer.callback_metrics.items()}
         of_time = {name: value for name, value in metrics.items() if name.startswith(TIMES)}
         others = {name: value for name, value in metrics.items() if not name.startswith(TIMES)}
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **others})
