@@ -44,9 +44,18 @@ def train_in(folder: Path, conf: Path, words: Sequence[str], forced: Sequence[st
         run_hydra(conf, words, task)
     UserError.raise_all(refused)
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return EXIT_CODES[train.status]  # the record is the first process's, and may not be finished yet
+        return (
+            EXIT_CODES[train.record.status] if train.record else 1
+        )  # the record is the first process's, and may not be finished yet
     show_run(folder)
-    return 128 + received[0] if received else exit_code([folder])
+    return 128 + received[0] if received else _exit_code(train.record, folder)
+
+
+def _exit_code(record: RunRecord | None, folder: Path) -> int:
+    """130 after Ctrl-C and 143 after SIGTERM, also where the run itself has heard the signal."""
+    if record is not None and record.status == "interrupted" and record.error and record.error.endswith("SIGTERM"):
+        return 128 + signal.SIGTERM
+    return exit_code([folder])
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Train:
     """Hydra's task function. `forced`: differences to pass over in a run that goes on; None: there may be none."""
 
     forced: Sequence[str] | None = None
-    status: str = "failed"  # of the last run
+    record: RunRecord | None = None  # of the last run
 
     def __call__(self, config: DictConfig) -> RunRecord:
         from ablate.run import run
@@ -51,10 +51,8 @@ class Train:
         run_config = checked(config)
         variant = variant_of(run_config.factors, hydra_config.overrides.task)
         folder = Path(hydra_config.runtime.output_dir)
-        more = {} if self.forced is None else {"forced": self.forced}
-        record = run(run_config, folder, variant, command=sys.argv, **more)
-        self.status = record.status
-        return record
+        self.record = run(run_config, folder, variant, command=sys.argv, forced=self.forced)
+        return self.record
 
 
 def run_hydra(conf: Path, words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
@@ -149,7 +147,7 @@ def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoRet
 
     try:
         run_hydra(how.conf, job.words, task)
-        code = EXIT_CODES.get(train.status, 1)
+        code = EXIT_CODES.get(train.record.status, 1) if train.record else 1
     except UserError as error:  # found in the data, or by a part that was built
         print(error, file=sys.stderr)
         words.send((error.problems, None))
