@@ -22,7 +22,7 @@ from ablate.config.wording import nearest, nearest_key, show
 from ablate.errors import Problem, UserError
 
 # What Hydra raises for a wrong word, or for a wrong file that a word chooses.
-UNUSABLE = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError, RecursionError)
+UNUSABLE = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AssertionError, RecursionError)
 MAX_RUNS = 10_000  # of a sweep: more is a slip, and listing them alone would take minutes
 
 
@@ -167,9 +167,10 @@ def _option_with(composer: Composer, group: str, key: str) -> str | None:
     for option in composer.options(group):
         try:
             config = composer.compose([f"{group}={option}"])
+            there = OmegaConf.select(config, key, throw_on_missing=False) is not None
         except UNUSABLE:
             continue
-        if OmegaConf.select(config, key, throw_on_missing=False) is not None:
+        if there:
             return option
     return None
 

@@ -55,6 +55,10 @@ def layer_problems(net: nn.Module, layers: Sequence[str] | str, key: str = "laye
     def to_type(layer: str) -> str:
         return f"{key} {layer}" if option else f"{key}={layer}" if single else f"{key}=[{layer}]"
 
+    if not known:
+        given = f"{key}: {type(unwrapped(net)).__name__} has no part that could be looked at"
+        fix = f"leave {key} out" if option else f"~{key.rpartition('.')[0]}"
+        return [Problem(given, "a network of named parts", fix)]
     found = []
     for layer in [layers] if isinstance(layers, str) else layers:
         if layer in modules and layer:
