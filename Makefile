@@ -32,7 +32,7 @@ board: setup
 	python -m ablate board outputs
 
 bench: setup
-	for file in benchmarks/*.py; do python $$file || exit 1; done
+	python benchmarks/bench.py
 
 # After a change of the dependencies: pins every version for Python 3.11 to 3.13 (holds no index addresses).
 lock: setup

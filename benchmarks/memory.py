@@ -1,7 +1,7 @@
 """Peak memory of a run against the bare loop.  python benchmarks/memory.py [--rounds 3]
 
-The same network, loader and batches in both, each in a fresh process. The run has all that a run has by default, drawing
-and dashboards too. `python benchmarks/memory.py --bare WIDTH` is the bare loop.
+The same network, loader and batches in both, each in a fresh process. The run has all that a run has by default:
+drawing and dashboards too. `python benchmarks/memory.py --bare WIDTH` is the bare loop.
 """
 
 import argparse

@@ -1,0 +1,59 @@
+"""All comparisons on a CPU in one table; within 15 minutes on two quiet cores.  python benchmarks/bench.py [--out FILE]
+
+Each part is a file of its own that can be run alone. `--tiny` is for tests: it goes through everything on next to
+nothing, and its numbers mean nothing.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cold_start
+import ghost_batch_norm
+import growth
+import loader
+import memory
+import of_a_sweep
+import training_loop
+from conditions import conditions
+from table import Row, markdown, write
+from training_loop import Size
+
+Part = Callable[[], Iterable[Row]]
+FULL: list[Part] = [
+    lambda: cold_start.rows(5),
+    lambda: training_loop.rows("slim", Size(16, 128, 20), 5),
+    lambda: training_loop.rows("full", Size(64, 64, 4), 5),
+    lambda: ghost_batch_norm.rows(9),
+    lambda: loader.rows(9),
+    lambda: memory.rows(3),
+    lambda: growth.rows(3),
+    of_a_sweep.rows,
+]
+TINY: list[Part] = [
+    lambda: training_loop.rows("tiny", Size(2, 32, 2), 1),
+    lambda: [growth.loader_row(10_000, 1)],
+    of_a_sweep.rows,
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="a JSON file with all rounds")
+    parser.add_argument("--tiny", action="store_true")
+    given = parser.parse_args()
+    head = conditions("python benchmarks/bench.py")
+    print(head, flush=True)
+    start, rows = time.perf_counter(), []
+    for part in TINY if given.tiny else FULL:
+        for row in part():
+            print(" ".join(cell for cell in row.cells() if cell), flush=True)  # a sign of life
+            rows.append(row)
+    print(f"\n{markdown(rows)}\n\n{(time.perf_counter() - start) / 60:.1f} minutes")
+    if given.out:
+        write(rows, given.out, head)
+
+
+if __name__ == "__main__":
+    main()
