@@ -46,9 +46,10 @@ def code_digest(packages: Iterable[str]) -> str:
     """Twelve hex digits over the Python sources of `packages`, given by their import names."""
     digest = hashlib.sha256()
     for package in sorted({name.partition(".")[0] for name in packages}):
-        for path in _sources(package):
-            digest.update(f"{package} {path.name} {path.stat().st_size}\n".encode())
-            digest.update(path.read_bytes())
+        for name, path in _sources(package):
+            content = path.read_bytes()
+            digest.update(f"{package} {name} {len(content)}\n".encode())
+            digest.update(content)
     return digest.hexdigest()[:12]
 
 
@@ -89,13 +90,15 @@ def _torch_build() -> str | None:
     return found[1] if found else None
 
 
-def _sources(package: str) -> list[Path]:
+def _sources(package: str) -> list[tuple[str, Path]]:
+    """Path within the package, and file, of all its Python sources, in order."""
     spec = find_spec(package)
     if spec is None:
         return []
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    files = [path for folder in folders for path in folder.rglob("*.py")]
-    return sorted(files or ([Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []))
+    files = [(path.relative_to(folder).as_posix(), path) for folder in folders for path in folder.rglob("*.py")]
+    alone = [("", Path(spec.origin))] if spec.origin and spec.origin.endswith(".py") else []
+    return sorted(files or alone)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

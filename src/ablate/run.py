@@ -1,6 +1,7 @@
 """One run, from a checked configuration to a finished record."""
 
 import logging
+import signal
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,6 +162,10 @@ def _save_config(config: Mapping[str, Any], folder: Path) -> None:
 def _fit(parts: Parts, record: RunRecord, path: Path | None) -> None:
     try:
         parts.trainer.fit(parts.classifier, datamodule=parts.data, ckpt_path=path)
+    except BaseException:
+        if parts.trainer.strategy.launcher is not None:  # the run's other processes would wait for this one
+            parts.trainer.strategy.launcher.kill(signal.SIGKILL)
+        raise
     finally:
         record.seconds["fit"] = parts.keeper.seconds
         record.peak_memory = peak_memory(parts.classifier)

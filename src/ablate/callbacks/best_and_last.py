@@ -126,5 +126,7 @@ class BestAndLast(Checkpoint):
                 assert self._held.held is not None
                 write(self.folder / name, self._held.held)
         self._held.held = None
+        if due:
+            trainer.strategy.barrier("checkpoint")  # the others read it too, at the end
         if self._stopping.is_asked:
             raise Stopped
