@@ -50,13 +50,10 @@ def resume(folder: Path | None, words: Sequence[str] = (), *, retry_failed: bool
 
 def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
     state = state_of(folder)
-    again = f"python -m ablate resume '{folder}' --retry-failed"
     if state.status == "running":
         raise UserError.of(f"{folder} is running", "a run that nobody works on", f"python -m ablate status '{folder}'")
     if state.status == "done" or (state.status in BROKEN and not retry_failed):
         show_run(folder)
-        if state.status != "done":
-            print(f"try again:  {again}")
         return exit_code([folder])
     record = RunRecord.read(folder)
     if not record.command:

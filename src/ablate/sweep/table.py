@@ -35,6 +35,7 @@ def show_sweep(folder: Path, names: Sequence[str], console: Console | None = Non
     if verdict:
         console.print(f"\n{verdict}", soft_wrap=True, highlight=False, markup=False)
     _show_way_in(folder, console)
+    _show_way_on(folder, {record.status if record else "pending" for record in records.values()}, console)
 
 
 def show_run(folder: Path, console: Console | None = None) -> None:
@@ -49,6 +50,7 @@ def show_run(folder: Path, console: Console | None = None) -> None:
             f"{label}{outcome(record, metric)}, {epochs}, {duration(record.seconds.get('total', 0))}", soft_wrap=True
         )
     _show_way_in(folder, console)
+    _show_way_on(folder, {record.status} if record else set(), console)
 
 
 def exit_code(folders: Sequence[Path]) -> int:
@@ -118,6 +120,15 @@ def _show_way_in(folder: Path, console: Console) -> None:
     if any(folder.rglob("events.out.tfevents.*")):
         command = f"{_python()} -m ablate board {shlex.quote(str(shown))}"
         console.print(f"dashboards: {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _show_way_on(folder: Path, statuses: set[str], console: Console) -> None:
+    """What to type for what is not done."""
+    command = f"{_python()} -m ablate resume {shlex.quote(os.path.relpath(folder))}"
+    if statuses & {"pending", "interrupted", "running"}:
+        console.print(f"go on:      {command}", soft_wrap=True, highlight=False, markup=False)
+    if statuses & {"failed", "diverged"}:
+        console.print(f"try again:  {command} --retry-failed", soft_wrap=True, highlight=False, markup=False)
 
 
 def _python() -> str:

@@ -1,0 +1,69 @@
+"""Commands as a user types them, in processes of their own, without the seconds that importing torch takes.
+
+They are forked from a server that has imported the package, and so are the runs of the sweeps that they start.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONF = Path(__file__).parents[1] / "conf"
+LOG = "commands.log"  # in the folder where the commands are typed: all that they print
+# A sweep that is over in seconds: 5 batches an epoch, of pictures that are drawn.
+TINY = [
+    *("data=shapes", "data.source.num_train=80", "data.source.num_test=24", "data.batch_size=16"),
+    *("model.width=4", "model.ghost_size=8", "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks=none"),
+]
+
+
+@dataclass
+class Done:
+    code: int
+    output: str
+
+
+def begin(place: Path, *arguments: str) -> Any:
+    """`python train.py ARGUMENTS` in the folder `place`, or `python -m ablate ARGUMENTS` if the first one is its word."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ablate.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
+    process = context.Process(target=_type, args=(str(place), arguments))
+    process.start()
+    return process
+
+
+def finish(process: Any, seconds: float = 180) -> int:
+    """Its exit code, minus the number of the signal if that has ended it."""
+    process.join(seconds)
+    assert process.exitcode is not None, "the command does not end"
+    return int(process.exitcode)
+
+
+def typed(place: Path, *arguments: str) -> Done:
+    """Type a command, and wait for its end."""
+    log = place / LOG
+    before = log.stat().st_size if log.exists() else 0
+    code = finish(begin(place, *arguments))
+    return Done(code, log.read_bytes()[before:].decode())
+
+
+def _type(place: str, arguments: tuple[str, ...]) -> None:
+    os.setsid()
+    os.chdir(place)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    log = open(LOG, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    if arguments[0] in ("resume", "status", "report"):
+        from ablate.cli import main
+
+        sys.argv = ["ablate", *arguments]
+        main()
+    from ablate.command import run_command
+
+    sys.argv = [str(CONF.parent / "train.py"), *arguments]
+    sys.exit(run_command(CONF, arguments))
