@@ -1,10 +1,11 @@
 """What the tests of resuming share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from killing import config
+from killing import config, killed
 
 from ablate.record import RunRecord
 from ablate.run import run
@@ -34,3 +35,16 @@ def reference(tmp_path_factory: pytest.TempPathFactory, _code_that_nobody_edits:
     record: RunRecord = run(config(), folder, {})
     assert record.status == "done", record.error
     return folder
+
+
+@pytest.fixture(scope="session")
+def broken_off(tmp_path_factory: pytest.TempPathFactory, _code_that_nobody_edits: None) -> Path:
+    """A run killed in its third epoch, its best being of the first or the second."""
+    folder = tmp_path_factory.mktemp("broken") / "run"
+    killed(folder, at=("train_batch", 2, 2))
+    return folder
+
+
+@pytest.fixture
+def folder(broken_off: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(broken_off, tmp_path / "run"))

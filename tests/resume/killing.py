@@ -157,3 +157,7 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     hidden = [path for path in folder.rglob(".*") if path.name != ".hydra"]
     assert hidden == [], "leftovers"
     assert not (folder / "lease.json").exists()
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lease.json"}

@@ -1,6 +1,5 @@
 """Files cut short, changed, lost or forged: the run goes on from what is whole, and says so."""
 
-import json
 import os
 import pickle
 import shutil
@@ -11,32 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import BATCHES, assert_same_run, attempt, die, forked, killed
+from killing import assert_same_run, attempt, die, files, forked, killed
 
 import ablate.record
 from ablate import checkpoint
 from ablate.errors import UserError
-from ablate.record import RunRecord, config_hash
 from ablate.reopen import load_classifier
 
 WRITES = ("best.ckpt", "last.ckpt.sha256", "last.ckpt", "metrics.csv")
-
-
-def files(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lease.json"}
-
-
-@pytest.fixture(scope="module")
-def broken_off(tmp_path_factory) -> Path:
-    """A run killed in its third epoch, its best being of the first or the second."""
-    folder = tmp_path_factory.mktemp("broken") / "run"
-    killed(folder, at=("train_batch", 2, 2))
-    return folder
-
-
-@pytest.fixture
-def folder(broken_off, tmp_path) -> Path:
-    return Path(shutil.copytree(broken_off, tmp_path / "run"))
 
 
 def flip(path: Path) -> None:
@@ -209,65 +190,3 @@ def test_the_checksums_are_what_sha256sum_reads(reference):
     command = ["sha256sum", "--check", "--strict", "best.ckpt.sha256", "last.ckpt.sha256"]
     done = subprocess.run(command, cwd=reference / "checkpoints", capture_output=True, text=True, check=True)
     assert done.stdout == "best.ckpt: OK\nlast.ckpt: OK\n"
-
-
-def test_a_finished_run_is_left_as_it_is(reference):
-    before = files(reference)
-    assert attempt(reference) == RunRecord.read(reference)
-    assert files(reference) == before
-
-
-def test_a_run_of_another_config_is_refused_and_forced(folder):
-    before = files(folder)
-    with pytest.raises(UserError, match=r"begun with other things: optimizer\.lr=0\.02, now 0\.05"):
-        attempt(folder, "optimizer.lr=0.05")
-    assert files(folder) == before
-    record = attempt(folder, "optimizer.lr=0.05", forced=["optimizer.lr=0.02, now 0.05"])
-    assert record.status == "done"
-    assert record.resumed[0]["forced"][0] == "optimizer.lr=0.02, now 0.05"
-    assert record.config_hash == config_hash(record.config)
-
-
-@pytest.mark.parametrize("what", ["data_checksum", "initial_weights_hash", "code", "torch"])
-def test_other_data_weights_code_or_versions_are_refused(folder, what):
-    content = json.loads((folder / "run.json").read_text())
-    (content["versions"] if what == "torch" else content)[what] = "1.2.3"
-    (folder / "run.json").write_text(json.dumps(content))
-    before = files(folder)
-    with pytest.raises(UserError, match=rf"{what.replace('_', ' ')} 1\.2\.3, now"):
-        attempt(folder)
-    assert files(folder) == before
-    assert attempt(folder, forced=[]).status == "done"
-
-
-def test_a_moved_folder_with_a_difficult_name_goes_on(folder, reference, tmp_path):
-    moved = tmp_path / "näme 'with' \"quotes\", a=b,[c] & 100% ✓" / "lr=0.1,seed=0"
-    moved.parent.mkdir()
-    folder.rename(moved)
-    assert attempt(moved).status == "done"
-    assert_same_run(moved, reference)
-    load_classifier(moved)
-
-
-def test_the_number_of_threads_is_that_of_the_first_attempt(folder):
-    content = json.loads((folder / "run.json").read_text())
-    content["device"]["threads"] = 2
-    (folder / "run.json").write_text(json.dumps(content))
-    seen = []
-
-    def look() -> None:
-        seen.append(torch.get_num_threads())
-        raise KeyboardInterrupt
-
-    record = attempt(folder, at=("train_start",), do=look)
-    assert seen == [2]
-    assert record.device["threads"] == 2
-    assert torch.get_num_threads() == 1
-
-
-def test_the_last_checkpoint_is_newer_than_the_best_by_its_place_not_its_time(folder):
-    checkpoints = folder / "checkpoints"
-    os.utime(checkpoints / "last.ckpt", (0, 0))  # a clock that jumped
-    found = checkpoint.newest(checkpoints, lambda _: None)
-    assert found.name == "last.ckpt"
-    assert checkpoint.place_of(found.content) == (2 * BATCHES, 2)
