@@ -24,7 +24,7 @@ class Breaks(pl.Callback):
             if self.how == "raise": raise RuntimeError("something of the user's own")
             if self.how == "exit": os._exit(3)
             if self.how == "segfault": os.kill(os.getpid(), signal.SIGSEGV)
-            if self.how == "nan": module.net.fc.weight.data.fill_(float("nan"))
+            if self.how == "diverge": module.net.fc.weight.data.fill_(float("nan"))
             if self.how == "wait" and not os.path.exists("go"):
                 open("waiting", "w").close()
                 while not os.path.exists("go"): time.sleep(0.01)
@@ -49,7 +49,7 @@ def records(sweep: Path) -> dict[str, RunRecord]:
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory) -> tuple[Path, Done]:
     place = tmp_path_factory.mktemp("failures")
-    how = "+callbacks.breaks.how=raise,exit,segfault,nan,none"
+    how = "+callbacks.breaks.how=raise,exit,segfault,diverge,none"
     return place / "sweep", typed(place, "-m", *TINY, *BROKEN, how, "hydra.sweep.dir=sweep", "n_jobs=2")
 
 
@@ -57,7 +57,7 @@ def test_one_run_failing_never_stops_the_others(failures):
     sweep, done = failures
     found = {record.variant["callbacks.breaks.how"]: record for record in records(sweep).values()}
     statuses = {how: record.status for how, record in found.items()}
-    assert statuses == {"raise": "failed", "exit": "failed", "segfault": "failed", "nan": "diverged", "none": "done"}
+    assert statuses == {"raise": "failed", "exit": "failed", "segfault": "failed", "diverge": "diverged", "none": "done"}
     assert done.code == 1
 
 
@@ -92,7 +92,7 @@ def test_the_traceback_of_a_failure_is_in_its_own_log(failures):
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(failures):
     sweep, _ = failures
-    (name,) = [name for name in records(sweep) if "nan" in name]
+    (name,) = [name for name in records(sweep) if "diverge" in name]
     assert (sweep / name / "checkpoints" / "last.ckpt").is_file()
     assert records(sweep)[name].epochs == 1
 
@@ -106,7 +106,7 @@ def test_failed_runs_are_tried_again_only_if_that_is_wanted(failures):
     assert {name: record.attempts for name, record in records(sweep).items()} == before
     assert typed(sweep.parent, "resume", "sweep", "--retry-failed").code == 1
     after = {record.variant["callbacks.breaks.how"]: record.attempts for record in records(sweep).values()}
-    assert after == {"raise": 2, "exit": 2, "segfault": 2, "nan": 2, "none": 1}
+    assert after == {"raise": 2, "exit": 2, "segfault": 2, "diverge": 2, "none": 1}
 
 
 def test_stop_on_failure_and_retries(tmp_path):
