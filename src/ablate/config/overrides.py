@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ablate.config.compose import Composer
+from ablate.config.folders import bare_key
 from ablate.config.resolvers import without_hydra
 from ablate.config.schema import OWNED
 from ablate.config.wording import nearest, nearest_key, show
@@ -84,6 +85,13 @@ def several_values(override: Override) -> Problem:
     if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP:
         fix += f", or {_key(override)}=[{word.partition('=')[2]}] for a list"
     return Problem(word, allowed, fix)
+
+
+def of_a_sweep(override: Override) -> Problem:
+    """A key of the launcher, in a single run."""
+    key = bare_key(override).removeprefix("hydra.launcher.")
+    given = f"{key}={show(override.value())} has no effect on a single run"
+    return Problem(given, "-m, for a sweep", f"python train.py -m {key}={show(override.value())} seeds=5")
 
 
 def _unreadable(composer: Composer, word: str) -> Problem:

@@ -17,12 +17,11 @@ from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
 from ablate.config.folders import bare_key, holds_a_run, run_folder, unused, variant_of
 from ablate.config.hydra_node import hydra_problems
-from ablate.config.overrides import compose_what_fits, parse_words, several_values, too_many_runs
+from ablate.config.overrides import compose_what_fits, of_a_sweep, parse_words, several_values, too_many_runs
 from ablate.config.parts import part_problems
 from ablate.config.resolvers import hydra_node
 from ablate.config.schema import Config
 from ablate.config.trust import untrusted_packages
-from ablate.config.wording import show
 from ablate.errors import Problem, UserError
 
 Composed = Callable[..., tuple[DictConfig, list[Problem]]]  # words -> their config, and what is wrong with them
@@ -97,7 +96,7 @@ def plan(
             raise UserError(*problems, *too_many)
     else:
         problems += [several_values(each) for each in overrides if each.is_sweep_override()]
-        problems += [_of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]
+        problems += [of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]
         overrides = [each for each in overrides if not each.is_sweep_override()]
 
     trusted = {bare_key(each) for each in overrides} if trusted is None else trusted
@@ -200,12 +199,6 @@ def _forced(composer: Composer, overrides: Iterable[Override]) -> dict[str, str]
     a key that only a and b have would then be refused. That all runs have it is known here."""
     plain = (each for each in overrides if each.type == OverrideType.CHANGE and not each.is_hydra_override())
     return {_word(each): f"++{_word(each)}" for each in plain if not composer.options(each.key_or_group)}
-
-
-def _of_a_sweep(override: Override) -> Problem:
-    key = bare_key(override).removeprefix("hydra.launcher.")
-    given = f"{key}={show(override.value())} has no effect on a single run"
-    return Problem(given, "-m, for a sweep", f"python train.py -m {key}={show(override.value())} seeds=5")
 
 
 def in_folder(folder: Path, *, sweep: bool) -> str:
