@@ -27,7 +27,7 @@ class Done:
 
 
 def begin(place: Path, *arguments: str) -> Any:
-    """`python train.py ARGUMENTS` in the folder `place`, or `python -m ablate ARGUMENTS` if the first one is its word."""
+    """`python train.py ARGUMENTS` in the folder `place`, or `python -m ablate ARGUMENTS` for a word of its own."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ablate.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
     process = context.Process(target=_type, args=(str(place), arguments))
