@@ -24,10 +24,10 @@ Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
     lambda: training_loop.rows("slim", Size(16, 128, 20), 5),
-    lambda: training_loop.rows("full", Size(64, 64, 4), 5),
-    lambda: ghost_batch_norm.rows(9),
+    lambda: training_loop.rows("full", Size(64, 64, 4), 3),
+    lambda: ghost_batch_norm.rows(5),
     lambda: loader.rows(9),
-    lambda: memory.rows(3),
+    lambda: memory.rows(2),
     lambda: growth.rows(3),
     of_a_sweep.rows,
 ]

@@ -121,6 +121,7 @@ def whole_run(size: Size) -> float:
         [
             "data=shapes",
             f"data.source.num_train={size.num_train}",
+            "data.source.num_test=128",
             f"data.batch_size={size.batch}",
             "augmentation=crop_flip",
             f"model.width={size.width}",

@@ -88,7 +88,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         k = num_ghosts
         folded = x_NCHW.view(n // k, k * c, h, w)
         means, variances = self._room(x_NCHW, k)
-        weight, bias = (None if p is None else p.repeat(k) for p in (self.weight, self.bias))
+        weight, bias = (None if p is None else torch.cat([p] * k) for p in (self.weight, self.bias))
         output = F.batch_norm(folded, means.view(-1), variances.view(-1), weight, bias, True, 1.0, self.eps)
         return output.view(n, c, h, w), means, variances
 
