@@ -118,7 +118,9 @@ def main() -> None:
     measured = speeds(size, given.rounds)
     step = {name: size.batch * 1e3 / statistics.median(values) for name, values in measured.items()}
     added = {"+ Lightning": step["loop"] - step["bare"], "+ callbacks, record": step["run"] - step["loop"]}
-    draw(parts, share, added, f"width {size.width}, batch {size.batch}\n{head}").savefig(given.out)
+    draw(
+        parts, share, added, f"medians of {size.batches * 2 - 5} steps; added: of {given.rounds} epochs\n{head}"
+    ).savefig(given.out)
     print(head)
     for name, values in parts.items():
         low, middle, high = statistics.quantiles(values, n=4)
