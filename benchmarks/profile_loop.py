@@ -106,7 +106,7 @@ def draw(parts: Times, share: float, title: str) -> Figure:
     axes.set_xlabel(f"milliseconds a step (ghost batch norm: {100 * share:.0f} % of forward and backward)")
     axes.set_xlim(right=max(bars.values()) * 1.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left")
+    figure.suptitle(title, fontsize=8, x=0.01, ha="left")
     return figure
 
 
