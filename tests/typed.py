@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def _type(place: str, arguments: tuple[str, ...]) -> None:
     log = open(LOG, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
+    forkserver._forkserver.ensure_running = forkserver.ensure_running = lambda: None  # the one that this comes from
     if arguments[0] in ("resume", "status", "report"):
         from ablate.cli import main
 

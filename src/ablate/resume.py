@@ -85,7 +85,7 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
     composed, typed = composer(conf, parse_flags(manifest.options)), [*map(_key, added)]
     planned = plan(composed, overrides, multirun=manifest.multirun, already=problems, into=folder, trusted=typed)
     planned, changed = _matched(planned, manifest, folder)
-    forced = _pass_over([*changed, *_environment(manifest, folder)], force, folder)
+    forced = _pass_over([*changed.values(), *_environment(manifest, folder)], force, folder)
     manifest = replace(
         manifest.with_runs({name: config.plain for name, config in planned.runs.items()}),
         overrides=tuple(overrides),
@@ -123,8 +123,8 @@ def _matched(planned: Plan, manifest: Manifest, folder: Path) -> tuple[Plan, dic
         names[name] = known.folder if known else name
         if not known and name in in_folders:
             record = _record(folder / name)
-            how = config_differences(record, config.plain) if record else ["its config"]
-            changed[name] = "; ".join(how)
+            if record:  # else it has not begun, and can as well begin with this config
+                changed[name] = "; ".join(config_differences(record, config.plain))
     if gone := [name for name in in_folders if name not in names.values()]:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         given = f"with these words the sweep would have no run {gone[0]}{more}"

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,15 +117,18 @@ def test_stop_on_failure_and_retries(tmp_path):
     assert found == {"how=raise,seed=0": ("failed", 2), "how=none,seed=0": ("done", 1)}
 
 
-def interrupted(place: Path, number: int, *, times: int = 1) -> Done:
-    """A sweep of three seeds that gets a signal while its first run trains."""
+def interrupted(place: Path, number: int, *, again: bool = False) -> Done:
+    """A sweep of three seeds that gets a signal while its first run trains; or more, while that run does not end."""
     words = [*TINY, *BROKEN, "+callbacks.breaks.how=wait", "seeds=3", "hydra.sweep.dir=sweep"]
     process = begin(place, "-m", *words)
     wait_for(place / "waiting")
-    for _ in range(times):
-        os.kill(process.pid, number)
-    if times == 1:
+    os.kill(process.pid, number)
+    if not again:
         (place / "go").touch()
+    while again and process.exitcode is None:
+        process.join(0.5)  # two at once would be one
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
     return Done(finish(process), (place / "commands.log").read_text())
 
 
@@ -149,7 +153,7 @@ def test_a_signal_saves_what_runs_and_a_resume_goes_on(tmp_path, number, code):
 
 
 def test_the_second_signal_ends_at_once(tmp_path):
-    assert interrupted(tmp_path, signal.SIGINT, times=2).code == 130
+    assert interrupted(tmp_path, signal.SIGINT, again=True).code == 130
     state = typed(tmp_path, "status", "sweep")
     assert "interrupted" in state.output
     assert not list(tmp_path.glob("sweep/*/lease.json")) or "running" not in state.output
@@ -175,8 +179,8 @@ def test_a_sweep_is_extended_by_what_it_lacks(tmp_path):
     assert {path: path.read_bytes() for path in before} == before
     assert typed(tmp_path, "resume", str(sweep), "optimizer.nesterov=true,false").code == 0
     found = {name: record.variant for name, record in records(sweep).items()}
-    assert found["seed=0"] == {"optimizer.nesterov": True}
-    assert found["nesterov=false,seed=0"] == {"optimizer.nesterov": False}
+    assert found["seed=0"] == {"optimizer.nesterov": False}
+    assert found["nesterov=true,seed=0"] == {"optimizer.nesterov": True}
     assert len(found) == 6
     refused = typed(tmp_path, "resume", str(sweep), "seed=0")
     assert refused.code == 2
@@ -191,7 +195,7 @@ def test_a_changed_config_is_refused_by_name_unless_forced(tmp_path):
     assert "--force" in refused.output
     assert typed(tmp_path, "resume", "sweep", "optimizer.lr=0.033", "--force").code == 0
     found = records(tmp_path / "sweep")
-    assert found["seed=0"].resumed[0]["forced"] == ["optimizer.lr=0.05, now 0.033"]
+    assert "optimizer.lr=0.05, now 0.033" in found["seed=0"].resumed[0]["forced"]
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["forced"]
 
 
