@@ -31,6 +31,9 @@ def shell(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
+HERE = "hydra/launcher=basic"  # one run after the other in this process, where a fake can take its place
+
+
 class FakeRun:
     """Stands for `ablate.run`: writes a record in the place of a training."""
 
@@ -38,7 +41,7 @@ class FakeRun:
         self.seen: list[tuple[Config, Path, dict[str, Any]]] = []
         self.ends: dict[int, str | Exception] = {}  # how the run of a seed ends, if not well
 
-    def run(self, config: Config, folder: Path, variant: dict[str, Any]) -> RunRecord:
+    def run(self, config: Config, folder: Path, variant: dict[str, Any], **_: Any) -> RunRecord:
         self.seen.append((config, folder, variant))
         end = self.ends.get(config.seed, "done")
         record = RunRecord("x", config.seed, variant, config.plain, config_hash(config.plain), metrics={})
@@ -57,7 +60,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     module = types.ModuleType("ablate.run")
     module.run = fake.run
     monkeypatch.setitem(sys.modules, "ablate.run", module)
-    monkeypatch.setattr("ablate.command._remake_report", lambda folder: "")  # there is nothing to compare
+    monkeypatch.setattr("ablate.multirun.remake_report", lambda folder: "")  # there is nothing to compare
     return fake
 
 
@@ -160,7 +163,7 @@ def test_a_run_gets_its_config_its_folder_and_no_variant(command, training):
 
 
 def test_a_sweep_gives_each_run_its_variant_and_ends_in_a_table(command, training):
-    code, out, _ = command("-m", "optimizer.nesterov=true,false", "model=resnet18,gbn_resnet18_slim", "seed=1")
+    code, out, _ = command("-m", HERE, "optimizer.nesterov=true,false", "model=resnet18,gbn_resnet18_slim", "seed=1")
     assert code == 0
     assert [variant for _, _, variant in training.seen][:2] == [
         {"optimizer.nesterov": True, "model": "resnet18"},
@@ -177,7 +180,7 @@ def test_a_sweep_gives_each_run_its_variant_and_ends_in_a_table(command, trainin
 
 
 def test_options_may_stand_anywhere(command, training):
-    code, _, _ = command("seed=0,1", "-m", "optimizer.lr=0.2")
+    code, _, _ = command("seed=0,1", "-m", "optimizer.lr=0.2", HERE)
     assert code == 0
     assert [config.seed for config, _, _ in training.seen] == [0, 1]
 
@@ -188,13 +191,13 @@ def test_a_key_that_only_the_swept_options_have_can_be_set(command, training, tm
     for name, lr in (("slow", 0.001), ("fast", 0.01)):
         (own / "optimizer" / f"{name}.yaml").write_text(f"defaults:\n  - adamw\n  - _self_\nlr: {lr}\n")
     words = ["optimizer=slow,fast", "optimizer.betas=[0.8,0.9]"]
-    assert command("-m", "--config-dir", str(own), *words)[0] == 0
+    assert command("-m", "--config-dir", str(own), HERE, *words)[0] == 0
     seen = [(config.optimizer["lr"], config.optimizer["betas"]) for config, _, _ in training.seen]
     assert seen == [(0.001, [0.8, 0.9]), (0.01, [0.8, 0.9])]
 
 
 def test_an_experiment_can_be_a_sweep_by_itself(command, training):
-    assert command("experiment=nesterov_vs_momentum", "seed=0,1")[0] == 0
+    assert command("experiment=nesterov_vs_momentum", "seed=0,1", HERE)[0] == 0
     assert [variant for _, _, variant in training.seen] == [
         {"optimizer.nesterov": arm} for arm in (True, True, False, False)
     ]
@@ -202,7 +205,7 @@ def test_an_experiment_can_be_a_sweep_by_itself(command, training):
 
 def test_a_run_that_fails_is_exit_code_1_and_the_others_still_run(command, training):
     training.ends[1] = "failed"
-    code, out, _ = command("-m", "seed=0,1,2")
+    code, out, _ = command("-m", HERE, "seed=0,1,2")
     assert code == 1
     assert [config.seed for config, _, _ in training.seen] == [0, 1, 2]
     assert "ValueError: it broke" in out
@@ -210,7 +213,7 @@ def test_a_run_that_fails_is_exit_code_1_and_the_others_still_run(command, train
 
 def test_an_interrupted_run_ends_the_sweep_with_130(command, training):
     training.ends[1] = "interrupted"
-    code, out, _ = command("-m", "seed=0,1,2")
+    code, out, _ = command("-m", HERE, "seed=0,1,2")
     assert code == 130
     assert [config.seed for config, _, _ in training.seen] == [0, 1]
     assert "interrupted" in out
@@ -218,7 +221,7 @@ def test_an_interrupted_run_ends_the_sweep_with_130(command, training):
 
 
 def test_sigterm_is_143(command, training, monkeypatch):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(sys.modules["ablate.run"], "run", stop)
@@ -245,7 +248,7 @@ def test_a_folder_that_was_there_before_is_not_removed(command, training):
 
 def test_in_a_sweep_such_a_mistake_stays_with_its_run(command, training):
     training.ends[1] = UserError.of("too few pictures", "more", "data.val_fraction=0.2")
-    code, out, err = command("-m", "seed=0,1,2")
+    code, out, err = command("-m", HERE, "seed=0,1,2")
     assert code == 2
     assert len(training.seen) == 3
     assert "too few pictures" in err

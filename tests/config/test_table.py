@@ -69,4 +69,5 @@ def test_exit_codes(tmp_path):
     assert exit_code([done, failed]) == 1
     assert exit_code([done, died]) == 1
     assert exit_code([done, tmp_path / "never"]) == 1
-    assert exit_code([failed, stopped]) == 130
+    assert exit_code([done, stopped]) == 130
+    assert exit_code([failed, stopped]) == 1

@@ -55,10 +55,10 @@ def show_run(folder: Path, console: Console | None = None) -> None:
 
 def exit_code(folders: Sequence[Path]) -> int:
     """0: all done; 1: one failed, or died before its record said how it ended; 130: one was interrupted."""
-    statuses = {record.status if record else "failed" for record in map(_read, folders)}
+    statuses = {record.status if record else None for record in map(_read, folders)}
     if statuses <= {"done"}:
         return 0
-    return 130 if statuses <= {"done", "interrupted"} else 1
+    return 130 if "interrupted" in statuses and statuses <= {"done", "interrupted", None} else 1
 
 
 def outcome(record: RunRecord, metric: str | None = None) -> str:
