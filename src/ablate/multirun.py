@@ -187,9 +187,9 @@ def slots_for(planned: Plan) -> list[Slot]:
 
 def remake_report(folder: Path) -> str:
     """The verdict of a sweep so far, in words; the report's files in its folder. Trouble there does not end a sweep."""
-    from ablate.report.command import report
-
     try:
+        from ablate.report.command import report
+
         return str(report([folder]))
     except UserError as error:
         return str(error)

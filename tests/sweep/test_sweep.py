@@ -46,10 +46,11 @@ def test_the_manifest_names_what_was_planned(sweep):
     folder, _ = sweep
     manifest = json.loads((folder / "sweep.json").read_text())
     assert manifest["command"].startswith("python train.py -m optimizer.nesterov=true,false")
-    assert [run["folder"] for run in manifest["runs"]] == NAMES
-    for run in manifest["runs"]:
+    assert [run["folder"] for run in manifest["runs"].values()] == NAMES
+    for digest, run in manifest["runs"].items():
         record = RunRecord.read(folder / run["folder"])
-        assert run["config_hash"] == record.config_hash == config_hash(record.config)
+        assert digest == record.config_hash == config_hash(record.config)
+        assert (run["status"], run["attempts"]) == ("done", 1)
 
 
 def test_it_ends_in_a_table_a_verdict_and_the_way_to_the_dashboards(sweep):
