@@ -1,11 +1,11 @@
-# make demo | test | board | bench      Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+# make demo | test | board | bench | chaos      Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: setup demo test check board bench lock
+.PHONY: setup demo test check board bench chaos lock
 
 setup: .venv/ready
 
@@ -30,6 +30,11 @@ check: test
 
 board: setup
 	python -m ablate board outputs
+
+# Kills a small sweep two hundred times and resumes it, with and without loader processes: half an hour.
+chaos: setup
+	OMP_NUM_THREADS=1 python tests/chaos/harness.py --kills 150
+	OMP_NUM_THREADS=1 python tests/chaos/harness.py --kills 50 --seed 1000 --workers 2
 
 bench: setup
 	python benchmarks/bench.py

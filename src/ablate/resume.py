@@ -22,7 +22,7 @@ from ablate.single import train_in
 from ablate.sweep.manifest import Manifest, is_sweep
 from ablate.sweep.state import BROKEN, TO_DO, state_of
 from ablate.sweep.table import exit_code, show_run, show_sweep
-from ablate.training import Setting, preload
+from ablate.training import Setting, preload, pretend
 
 OUTPUTS = Path("outputs")
 SHOWN = 8  # differences in a message
@@ -69,6 +69,7 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
     UserError.raise_all([*hydra_problems(hydra_node(composed)), *untrusted_packages(config.plain)])
     found = [*config_differences(record, config.plain), *environment_differences(record)]
     forced = _pass_over(found, force, folder)
+    pretend(str(Path(sys.argv[0]).resolve()))
     return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced)
 
 

@@ -72,6 +72,13 @@ def program(conf: Path) -> str:
     return str(called if called.suffix == ".py" and called.is_file() else conf.resolve().parent / "train.py")
 
 
+def pretend(called: str) -> None:
+    """Make this process look like `python called ...`: so Lightning starts the further processes of a run."""
+    main = types.ModuleType("__main__")
+    main.__file__ = called
+    sys.modules["__main__"], sys.argv[0] = main, called
+
+
 def preload() -> None:
     """Begin, in the background, to import what every run needs, once for all runs of a sweep."""
     # A thread that waits for another sleeps: with more threads than free cores, spinning costs ten times the work.
@@ -132,9 +139,7 @@ def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoRet
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.devices)
     _write_to(Path(job.folder))
     _follow_the_sweep()
-    main = types.ModuleType("__main__")
-    main.__file__ = how.program
-    sys.modules["__main__"], sys.argv[0] = main, how.program
+    pretend(how.program)
 
     import torch
 

@@ -24,3 +24,15 @@ def test_two_processes_leave_one_record_and_end_well(tmp_path):
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0"]
     with np.load(folder / "predictions.npz") as found:
         assert len(found["label"]) == 360  # every test picture once
+
+
+def test_a_sweep_of_shared_runs_starts_no_second_sweep(tmp_path):
+    shared = ["experiment=smoke", "callbacks=none", *SHARED, "seeds=2"]
+    done = subprocess.run(
+        [sys.executable, TRAIN, "-m", *shared], cwd=tmp_path, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["sweeps"]
+    found = [RunRecord.read(path.parent) for path in sorted(sweep.glob("*/run.json"))]
+    assert [(record.status, record.device["count"]) for record in found] == [("done", 2), ("done", 2)]
