@@ -66,7 +66,7 @@ def run(
         directory=str(Path.cwd()),
         started=_now(),
     )
-    with quiet_lightning(), _leased(folder) as lease, Stopping() as stopping:
+    with quiet_lightning(), _silent_logs(), _leased(folder) as lease, Stopping() as stopping:
         start = find_start(folder, config.plain, forced)
         if start.old is not None and start.old.status == "done":
             return start.old
@@ -147,6 +147,16 @@ def _close(record: RunRecord, folder: Path, board: Board | None) -> None:
             board.end_session("failed" if record.status == "running" else record.status)
     except Exception as error:  # the status is true all the same
         log.error("the end of the run could not be written to %s: %s", folder, one_line(error))
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """A log that cannot be written, on a full disk, has nothing to show on the terminal: the record says it all."""
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 @rank_zero_only  # one of several processes that share a run writes its files
