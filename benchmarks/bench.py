@@ -34,7 +34,7 @@ FULL: list[Part] = [
 TINY: list[Part] = [
     lambda: training_loop.rows("tiny", Size(2, 32, 2), 1),
     lambda: [growth.loader_row(10_000, 1)],
-    of_a_sweep.rows,
+    lambda: of_a_sweep.rows(12),
 ]
 
 

@@ -61,6 +61,10 @@ def both(*changes: Change) -> Change:
     return lambda run: [change(run) for change in changes]
 
 
+def manifest(content: str) -> Change:
+    return lambda folder: (folder / "sweep.json").write_text(content)
+
+
 def remove(path: str) -> Change:
     return lambda run: (run / path).unlink()
 
@@ -105,6 +109,15 @@ SIMPLE = [
     Row("report nothing", ["ablate", "report", "nowhere"], ["nowhere is no folder"]),
     Row("report a file", ["ablate", "report", "x"], ["x is no folder"], lambda f: (f / "x").touch()),
     Row("report an empty folder", ["ablate", "report", "."], ["holds no run"]),
+    Row("resume nothing", ["ablate", "resume", "nowhere"], ["nowhere holds neither run.json nor sweep.json"]),
+    Row("resume what is not there", ["ablate", "resume"], ["nothing unfinished in outputs"]),
+    Row("resume an empty folder", ["ablate", "resume", "x"], ["holds neither"], lambda f: (f / "x").mkdir()),
+    Row("resume words alone", ["ablate", "resume", "seed=0,1"], ["nothing unfinished in outputs"]),
+    Row("resume a manifest cut short", ["ablate", "resume", "."], ["sweep.json"], manifest('{"schema": 2, "ru')),
+    Row("resume a manifest of another age", ["ablate", "resume", "."], ["has schema 1"], manifest('{"schema": 1}')),
+    Row("resume a manifest of nothing", ["ablate", "resume", "."], ["sweep.json"], manifest("[]")),
+    Row("status of nothing", ["ablate", "status", "nowhere"], ["nowhere is no folder"]),
+    Row("status of an empty folder", ["ablate", "status", "."], ["holds no run and no sweep"]),
     Row("board on nothing", ["ablate", "board", "nowhere"], ["nowhere is not a folder"]),
     Row("board on a file", ["ablate", "board", "x"], ["x is not a folder"], lambda f: (f / "x").touch()),
 ]

@@ -20,6 +20,13 @@ WORDS: list[tuple[list[str], list[str]]] = [
     (["model=resnet19"], ["model=resnet19: no such option", "gbn_resnet152", "type:    model=resnet18"]),
     (["experiment=asignment"], ["type:    experiment=assignment"]),
     (["hydra/launcher=slurm"], ["hydra/launcher=slurm: no such option", "basic"]),
+    # the launcher
+    (["-m", "seeds=2", "n_jobs=0"], ["hydra.launcher.n_jobs=0", "auto, or a whole number from 1"]),
+    (["-m", "seeds=2", "n_jobs=many"], ["hydra.launcher.n_jobs=many", "type:    hydra.launcher.n_jobs=auto"]),
+    (["-m", "seeds=2", "retries=-1"], ["hydra.launcher.retries=-1", "a whole number from 0"]),
+    (["-m", "seeds=2", "on_failure=panic"], ["on_failure=panic", "continue or stop"]),
+    (["-m", "seeds=2", "hydra.launcher.threads=0"], ["hydra.launcher.threads=0"]),
+    (["n_jobs=4"], ["n_jobs=4 has no effect on a single run", "python train.py -m n_jobs=4 seeds=5"]),
     (["optimizer=null"], ["optimizer=null: no such option"]),
     (["~optimizer"], ["~optimizer: every run has one", "adamw, sgd"]),
     (["~logger"], ["type:    logger=none"]),
