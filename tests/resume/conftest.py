@@ -19,29 +19,34 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _code_that_nobody_edits():
+PINNED = ("ablate.environment.code_digest", lambda _: "c0dec0dec0de")
+
+
+@pytest.fixture(autouse=True)
+def _code_that_nobody_edits(monkeypatch: pytest.MonkeyPatch):
     """Whoever works on the package while the tests run would stop every resume."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ablate.environment.code_digest", lambda _: "c0dec0dec0de")
-        yield
+    monkeypatch.setattr(*PINNED)
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory, _code_that_nobody_edits: None) -> Path:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody disturbed."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("reference")
-    record: RunRecord = run(config(), folder, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*PINNED)
+        record: RunRecord = run(config(), folder, {})
     assert record.status == "done", record.error
     return folder
 
 
 @pytest.fixture(scope="session")
-def broken_off(tmp_path_factory: pytest.TempPathFactory, _code_that_nobody_edits: None) -> Path:
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run killed in its third epoch, its best being of the first or the second."""
     folder = tmp_path_factory.mktemp("broken") / "run"
-    killed(folder, at=("train_batch", 2, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*PINNED)
+        killed(folder, at=("train_batch", 2, 2))
     return folder
 
 
