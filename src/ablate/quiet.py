@@ -17,6 +17,7 @@ def quiet_lightning() -> Iterator[None]:
             ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
             ".*number of training batches.*is smaller than the logging interval.*",
             ".*GPU available but not used.*",
+            ".*srun. command is available.*",  # on every login node, and in every run of a local sweep there
             ".*LeafSpec.*",
             ".*self.log\\('throughput/.*sync_dist=True.*",  # the speed counts all devices already
             ".*Checkpoint directory .* exists and is not empty.*",  # resuming

@@ -69,8 +69,10 @@ class Classifier(pl.LightningModule):
         pictures, labels = batch
         logits = self(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
-        group = self._optimizer_state()
-        self.log_dict({f"optimizer/{key}": value for key, value in group.items()}, on_step=True, on_epoch=False)
+        # For TensorBoard, and of the last step for metrics.csv. In between Lightning takes 1 ms to throw it away.
+        if self.trainer._logger_connector.should_update_logs or self.trainer.is_last_batch:
+            group = self._optimizer_state()
+            self.log_dict({f"optimizer/{key}": value for key, value in group.items()}, on_step=True, on_epoch=False)
         parameters = self.net.parameters() if self._l1 else ()
         penalty = self._l1 * torch.stack([p.abs().sum() for p in parameters]).sum() if self._l1 else loss.new_zeros(())
         if batch_idx == 0:
