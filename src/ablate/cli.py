@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate.errors import UserError
+from ablate.leaving import leave
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at runs and sweeps."
@@ -22,7 +23,9 @@ def main() -> None:
         app()
     except UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        leave(2)
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else bool(end.code))
 
 
 @app.callback()

@@ -16,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from ablate.config.help import help_text
 from ablate.config.shorthand import expand
 from ablate.errors import Problem, UserError
+from ablate.leaving import leave
 
 if TYPE_CHECKING:
     from ablate.config.compose import Composer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def main(conf: Path) -> NoReturn:
     """Run the command line and leave with its exit code."""
-    sys.exit(run_command(conf, sys.argv[1:]))
+    leave(run_command(conf, sys.argv[1:]))
 
 
 def run_command(conf: Path, arguments: Sequence[str]) -> int:

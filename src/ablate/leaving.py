@@ -1,0 +1,23 @@
+"""The end of a command."""
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code, once all that asked to be told of the end has been.
+
+    A process that has imported torch and Lightning is not taken apart object by object, which takes Python two seconds
+    after the last line was printed: the system takes it back in one piece.
+    """
+    watched = sys.gettrace() or sys.getprofile()  # a debugger or a profiler has something to say at the end
+    if "torch" not in sys.modules or watched:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a pipe whose reader has gone, a stream that is closed
+            stream.flush()
+    os._exit(code)
