@@ -28,7 +28,7 @@ def expand(words: Sequence[str]) -> Words:
         if key == "seeds" and re.fullmatch(r"0*[1-9]\d{0,4}", value):
             overrides.append(f"seed=range(0,{int(value)})")
         elif key == "seeds":
-            problems.append(Problem(word, "how many seeds: a whole number from 1 to 99999", "seeds=5"))
+            problems.append(Problem(word, "how many seeds: a whole number from 1 to 10000", "seeds=5"))
         elif key == "dry_run" and value.lower() in ("true", "false"):
             dry_run = value.lower() == "true"
         elif key == "dry_run":
