@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "checkpoint": {"errors", "record"},
     "stopping": set(),
     "quiet": set(),
-    "leaving": set(),
+    "process": set(),
     "start": {"board", "changes", "checkpoint", "environment", "errors", "record"},
     "trouble": {"config", "record"},
     "graph": set(),
@@ -43,9 +43,9 @@ MAY_IMPORT = {
     "training": FOUNDATION | {"config", "run", "sweep"},
     "single": FOUNDATION | {"config", "sweep", "training"},
     "multirun": FOUNDATION | {"config", "lease", "report", "single", "sweep", "training"},
-    "command": FOUNDATION | {"config", "estimate", "leaving", "multirun", "single", "sweep", "training"},
+    "command": FOUNDATION | {"config", "estimate", "process", "multirun", "single", "sweep", "training"},
     "resume": FOUNDATION | {"changes", "command", "config", "multirun", "single", "sweep", "training"},
-    "cli": {"errors", "explain", "leaving", "reopen", "report", "resume", "sweep"},
+    "cli": {"errors", "explain", "process", "reopen", "report", "resume", "sweep"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
