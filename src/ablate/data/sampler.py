@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from torch.utils.data import Sampler
 
 from ablate.streams import Stream, generator
@@ -12,9 +13,10 @@ Place = tuple[int, int]  # (epoch, index of a training picture): all that an aug
 class EpochBatchSampler(Sampler[list[Place]]):
     """Batches of (epoch, index), shuffled anew in every epoch, each training picture once an epoch.
 
-    `batch_size` counts the pictures of one step over all ranks. Rank r of R takes every R-th picture of each batch,
-    from the r-th on: together the ranks see exactly the batches of a single process. The last, ragged batch is kept
-    unless it leaves a rank with one picture or none: one picture has no variance to normalise by.
+    `batch_size` counts the pictures of one step over all ranks. Each batch is cut into one run of neighbours for each
+    rank: together the ranks see exactly the batches of a single process, and ghosts of neighbours are the same ones if
+    they divide a rank's share. Shares differ by one picture at most, and the first ranks have the larger ones. The
+    last, ragged batch is kept unless it leaves a rank with one picture or none: one has no variance to normalise by.
 
     The epoch is read with the first batch of an iteration, not before: torch's loader asks for iterators it never uses.
     """
@@ -45,6 +47,10 @@ class EpochBatchSampler(Sampler[list[Place]]):
         """If the next iteration is of `epoch`, leave out its first `num_batches`; `len` stays that of a whole epoch."""
         self._skip = (epoch, num_batches)
 
+    def num_in(self, number: int) -> int:
+        """Pictures of batch `number`, from 0, over all ranks."""
+        return min(self.batch_size, self.num_pictures - number * self.batch_size)
+
     def __len__(self) -> int:
         full, rest = divmod(self.num_pictures, self.batch_size)
         return full + (rest >= 2 * self.num_ranks)
@@ -54,7 +60,7 @@ class EpochBatchSampler(Sampler[list[Place]]):
         self._skip = (0, 0)
         order = generator(self.seed, Stream.ORDER, epoch).permutation(self.num_pictures)
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
-            shard = order[start : start + self.batch_size][self.rank :: self.num_ranks]
+            shard = np.array_split(order[start : start + self.batch_size], self.num_ranks)[self.rank]
             yield [(epoch, index) for index in shard.tolist()]
 
 

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ablate.model.shared_statistics import SharedStatistics
+
 Batch = tuple[Tensor, Tensor]  # pictures (B, H, W, 3) uint8, labels (B,) int64
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -28,6 +30,9 @@ class Classifier(pl.LightningModule):
 
     Logs `train|val|test/loss` and `/accuracy`, means over all samples of the epoch: `loss` is the cross-entropy, with
     the smoothing in training and without the L1 penalty; accuracy is in [0, 1].
+
+    Where several processes share a batch, what is minimised is its mean over all of them, the running statistics of
+    ghost batch norm are of all of it, and what is logged is of all. Each process normalises its own share.
     """
 
     mean: Tensor
@@ -55,15 +60,27 @@ class Classifier(pl.LightningModule):
         # lost in a training that goes on within an epoch.
         self._sums, self._num_samples = torch.zeros(3), 0
         self._goes_on_with_validation = False
+        self._shared: SharedStatistics | None = None
 
     def normalize(self, pictures: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in channels-last memory, without a copy between the two."""
-        return pictures.permute(0, 3, 1, 2).float().sub_(255 * self.mean).div_(255 * self.std)
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) in channels-last memory, without a copy between the two; float32, unless
+        the module has been cast to another precision."""
+        images = pictures.permute(0, 3, 1, 2).float().sub_(255 * self.mean).div_(255 * self.std)
+        return images.to(self.mean.dtype)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """pictures (B, H, W, 3) uint8 -> logits (B, classes)."""
         logits: Tensor = self.net(self.normalize(pictures))
         return logits
+
+    def on_fit_start(self) -> None:
+        if self.trainer.world_size > 1:
+            self._shared = SharedStatistics(self.net)
+
+    def on_fit_end(self) -> None:
+        if self._shared is not None:
+            self._shared.release()
+            self._shared = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         pictures, labels = batch
@@ -84,7 +101,17 @@ class Classifier(pl.LightningModule):
         self._num_samples += len(labels)
         if self.trainer.is_last_batch:
             self._log_training()
+        if self._shared is not None:
+            num_samples = self._num_in_batch(batch_idx, len(labels))
+            self._shared.track(num_samples)
+            # The mean over processes follows; it is the mean over samples only if all have as many.
+            loss = loss * (len(labels) * self.trainer.world_size / num_samples)
         return loss + penalty if self._l1 else loss
+
+    def _num_in_batch(self, batch_idx: int, here: int) -> int:
+        """Samples of a training batch over all processes; `here` of them in this one."""
+        batches: Any = getattr(self.trainer.train_dataloader, "batch_sampler", None)
+        return int(batches.num_in(batch_idx)) if hasattr(batches, "num_in") else here * self.trainer.world_size
 
     def on_train_start(self) -> None:
         if self._goes_on_with_validation:

@@ -32,6 +32,9 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     The running variance is the variance of the whole batch (within the ghosts and between them, unbiased), which is
     what eval mode stands for. The mean of the ghosts' variances alone would be too small: by 4.5 % at 16 samples.
 
+    Where several processes share a batch, each normalises its own samples: a ghost never spans two. The running
+    statistics then are of the whole batch all the same, if `SharedStatistics` is told of every step.
+
     Raises ValueError for `ghost_size` < 2: one sample has no variance over samples.
     """
 
@@ -48,15 +51,18 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         if ghost_size < 2:
             raise ValueError(f"ghost_size={ghost_size}: a ghost needs at least 2 samples")
         self.ghost_size = ghost_size
+        self.is_shared = False  # the batch; see `SharedStatistics`
+        self.held: tuple[Tensor, int] | None = None  # of a share: mean and unbiased variance (2, C); pixels of a sample
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, ghost_size={self.ghost_size}, eps={self.eps}, momentum={self.momentum}"
 
     def forward(self, input: Tensor) -> Tensor:
         num_ghosts = len(input) // self.ghost_size
-        if not self.training or num_ghosts < 2:
+        if not self.training or (num_ghosts < 2 and not self.is_shared):
             return super().forward(input)
         self._check_input_dim(input)
+        num_ghosts = max(1, num_ghosts)
         compiling = torch.compiler.is_compiling()
         simple = not compiling and self._stats_dtype(input) is torch.float32
         kernels = _triton_kernels(input.device) if simple else None
@@ -71,9 +77,25 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
             output = output.to(input.dtype)
         else:
             output, means, variances = self._ghost_by_ghost(input, num_ghosts)
-        if self.track_running_stats:
-            self._track(means, variances, len(input), input[0, 0].numel(), kernels)
+        pixels = input[0, 0].numel()
+        if self.track_running_stats and self.is_shared:
+            mean, variance = self._room(input, 1)
+            _step_towards(means, variances, len(input), pixels, 1.0, (mean[0], variance[0]), kernels)
+            self.held = torch.cat([mean, variance]), pixels
+        elif self.track_running_stats:
+            self._track(means, variances, len(input), pixels, kernels)
         return output
+
+    def track_shares(self, means: Tensor, variances: Tensor, num_samples: int) -> None:
+        """Running statistics step towards those of a batch in shares, each with its mean and unbiased variance (K, C).
+
+        num_samples: of the batch. Shares are even; where they cannot be, the first ones hold a sample more.
+        """
+        assert self.held is not None
+        _, pixels = self.held
+        self.held = None
+        kernels = _triton_kernels(means.device) if means.dtype is torch.float32 else None
+        self._track(means, variances, num_samples, pixels, kernels)
 
     def _stats_dtype(self, x: Tensor) -> torch.dtype:
         """Statistics of half-precision activations are kept in the precision of the parameters."""
@@ -107,36 +129,50 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         means, variances = torch.zeros(2, num_ghosts, self.num_features, dtype=self._stats_dtype(x), device=x.device)
         return means, variances
 
-    @torch.no_grad()
     def _track(
         self, means: Tensor, variances: Tensor, num_samples: int, pixels: int, kernels: ModuleType | None
     ) -> None:
-        """Running statistics step towards the mean and the unbiased variance of the whole batch (total variance)."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         # momentum=None is torch's cumulative average, which `torch.optim.swa_utils.update_bn` relies on.
         step = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        if kernels:
-            kernels.track(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var))
-            return
-        size, rest = divmod(num_samples, len(means))
-        total = num_samples * pixels
-        if rest:  # counts by ghost (K, 1)
-            sizes = [[size + 1]] * rest + [[size]] * (len(means) - rest)
-            counts = torch.tensor(sizes, dtype=means.dtype, device=means.device) * pixels
-            mean = (counts * means).sum(0) / total
-            squares = ((counts - 1) * variances).addcmul_(counts, (means - mean).square_()).sum(0)
-            scale = 1.0
-        else:
-            count = size * pixels
-            mean = means.mean(0)
-            off = means - mean
-            squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
-            scale = count - 1.0
-        self.running_mean.lerp_(mean, step)
-        self.running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
+        _step_towards(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var), kernels)
+
+
+@torch.no_grad()
+def _step_towards(
+    means: Tensor,
+    variances: Tensor,
+    num_samples: int,
+    pixels: int,
+    step: float,
+    running: tuple[Tensor, Tensor],
+    kernels: ModuleType | None,
+) -> None:
+    """A `step` in [0, 1] of the running mean and variance (C,) towards those of the whole batch (total variance), from
+    the means and unbiased variances of its ghosts (K, C)."""
+    if kernels:
+        kernels.track(means, variances, num_samples, pixels, step, running)
+        return
+    size, rest = divmod(num_samples, len(means))
+    total = num_samples * pixels
+    if rest:  # counts by ghost (K, 1)
+        sizes = [[size + 1]] * rest + [[size]] * (len(means) - rest)
+        counts = torch.tensor(sizes, dtype=means.dtype, device=means.device) * pixels
+        mean = (counts * means).sum(0) / total
+        squares = ((counts - 1) * variances).addcmul_(counts, (means - mean).square_()).sum(0)
+        scale = 1.0
+    else:
+        count = size * pixels
+        mean = means.mean(0)
+        off = means - mean
+        squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
+        scale = count - 1.0
+    running_mean, running_var = running
+    running_mean.lerp_(mean, step)
+    running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
 
 
 @cache
