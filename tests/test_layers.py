@@ -21,31 +21,34 @@ MAY_IMPORT = {
     "checkpoint": {"errors", "record"},
     "stopping": set(),
     "quiet": set(),
-    "process": set(),
+    "leaving": set(),
     "start": {"board", "changes", "checkpoint", "environment", "errors", "record"},
     "trouble": {"config", "record"},
+    "company": {"changes", "config", "environment", "errors"},
+    "guard": {"company", "environment", "record", "stopping", "trouble"},
     "graph": set(),
     "board": {"graph"},
     "data": FOUNDATION,
     "model": FOUNDATION,
     "explain": FOUNDATION | {"data", "model"},  # the types of pictures and of a classifier
     "callbacks": FOUNDATION | {"board", "checkpoint", "data", "explain", "stopping"},
-    "config": FOUNDATION | {"board", "callbacks", "data", "explain", "model"},  # to try what a config names
+    "config": FOUNDATION
+    | {"board", "callbacks", "data", "environment", "explain", "model"},  # to try what a config names
     "report": {"errors", "record"},
     "sweep": FOUNDATION | {"config", "lease"},
     "build": FOUNDATION
-    | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model", "stopping"},
+    | {"board", "callbacks", "checkpoint", "company", "config", "data", "environment", "explain", "model", "stopping"},
     "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},
     "run": FOUNDATION
     | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "lease", "start", "stopping"}
-    | {"quiet", "trouble"},
+    | {"company", "guard", "quiet", "trouble"},
     "estimate": {"build", "config"},
-    "training": FOUNDATION | {"config", "run", "sweep"},
-    "single": FOUNDATION | {"config", "sweep", "training"},
+    "training": FOUNDATION | {"company", "config", "run", "sweep"},
+    "single": FOUNDATION | {"company", "config", "environment", "run", "sweep", "training"},
     "multirun": FOUNDATION | {"config", "lease", "report", "single", "sweep", "training"},
-    "command": FOUNDATION | {"config", "estimate", "process", "multirun", "single", "sweep", "training"},
+    "command": FOUNDATION | {"config", "environment", "estimate", "leaving", "multirun", "single", "sweep", "training"},
     "resume": FOUNDATION | {"changes", "command", "config", "multirun", "single", "sweep", "training"},
-    "cli": {"errors", "explain", "process", "reopen", "report", "resume", "sweep"},
+    "cli": {"errors", "explain", "leaving", "reopen", "report", "resume", "sweep"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

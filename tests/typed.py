@@ -27,11 +27,14 @@ class Done:
     output: str
 
 
-def begin(place: Path, *arguments: str) -> Any:
-    """`python train.py ARGUMENTS` in the folder `place`, or `python -m ablate ARGUMENTS` for a word of its own."""
+def begin(place: Path, *arguments: str, **variables: str) -> Any:
+    """`python train.py ARGUMENTS` in the folder `place`, or `python -m ablate ARGUMENTS` for a word of its own.
+
+    variables: of the environment; NAME="" removes one.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ablate.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
-    process = context.Process(target=_type, args=(str(place), arguments))
+    process = context.Process(target=_type, args=(str(place), arguments, variables))
     process.start()
     return process
 
@@ -43,16 +46,19 @@ def finish(process: Any, seconds: float = 180) -> int:
     return int(process.exitcode)
 
 
-def typed(place: Path, *arguments: str) -> Done:
+def typed(place: Path, *arguments: str, **variables: str) -> Done:
     """Type a command, and wait for its end."""
     log = place / LOG
     before = log.stat().st_size if log.exists() else 0
-    code = finish(begin(place, *arguments))
+    code = finish(begin(place, *arguments, **variables))
     return Done(code, log.read_bytes()[before:].decode())
 
 
-def _type(place: str, arguments: tuple[str, ...]) -> None:
+def _type(place: str, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
     os.setsid()
+    os.environ.update(variables)
+    for name in (name for name, value in variables.items() if not value):
+        del os.environ[name]
     os.chdir(place)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

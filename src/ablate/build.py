@@ -21,6 +21,7 @@ from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput
 from ablate.checkpoint import FOLDER, HeldCheckpoint
+from ablate.company import cluster
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
 from ablate.config.wording import show
@@ -105,13 +106,15 @@ def build(
             keeper,
             BestAndLast(folder / FOLDER, held, identity, stopping),
         ],
-        plugins=[held],
+        plugins=[held, cluster()],
         use_distributed_sampler=False,  # the loader's own sampler shards by rank
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
         num_sanity_val_steps=0,
         **config.trainer.model_dump(exclude_unset=True),
     )
+    # Its handlers would come before ours: one makes a collective operation of a signal, and one has SLURM requeue jobs.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     device = trainer.strategy.root_device
     record.device = environment.describe_device(device, trainer.num_devices * trainer.num_nodes)
     if board is not None:

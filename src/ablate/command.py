@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from ablate import environment
 from ablate.config.help import help_text
 from ablate.config.shorthand import expand
 from ablate.errors import Problem, UserError
-from ablate.process import leave, prepare
+from ablate.leaving import leave
 
 if TYPE_CHECKING:
     from ablate.config.compose import Composer
@@ -29,7 +30,7 @@ def main(conf: Path) -> NoReturn:
 
 def run_command(conf: Path, arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit code."""
-    prepare()
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         UserError.raise_all(_surroundings())
         options, problems = _parse(arguments)
@@ -62,12 +63,14 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     if options.multirun:
         from ablate.training import preload
 
+        UserError.raise_all(_sweep_in_company())
         preload()  # while this process plans
     planned = plan(composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
     UserError.raise_all(place_problems(planned.folder, "hydra.sweep.dir" if planned.sweep else "hydra.run.dir"))
     flags = valued_flags(options)
     if not planned.sweep:
         return train_here(conf, planned, flags)
+    UserError.raise_all(_sweep_in_company())
     from ablate.multirun import begin
 
     return begin(conf, planned, options.overrides, flags, multirun=options.multirun)
@@ -129,9 +132,24 @@ def _surroundings() -> Iterator[Problem]:
         Path.cwd()
     except FileNotFoundError:
         yield Problem("the working folder does not exist any more", "a folder that exists", "cd FOLDER")
-    rank = os.environ.get("LOCAL_RANK", "0")
-    if not rank.isdecimal():
-        yield Problem(f"LOCAL_RANK={rank}", "a whole number, which torchrun or Lightning sets", "unset LOCAL_RANK")
+    ranks = [name for name in environment.COUNTS if not os.environ.get(name, "0").isdecimal()]
+    for name in ranks:
+        given = f"{name}={os.environ[name]}"
+        yield Problem(given, "a whole number, which torchrun, srun or Lightning sets", f"unset {name}")
+    if ranks or environment.launcher():
+        return
+    if "LOCAL_RANK" in os.environ and not {"WORLD_SIZE", "MASTER_PORT"} <= os.environ.keys():
+        given = f"LOCAL_RANK={os.environ['LOCAL_RANK']} without WORLD_SIZE and MASTER_PORT"
+        yield Problem(given, "all that torchrun sets, or nothing of it: others would be waited for", "unset LOCAL_RANK")
+
+
+def _sweep_in_company() -> Iterator[Problem]:
+    """A launcher that starts the command several times would start as many sweeps."""
+    torchrun = environment.launcher() == "torchrun"
+    started = environment.num_processes() if torchrun else int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if started > 1:
+        given = f"a sweep in {started} processes of {'torchrun' if torchrun else 'srun'}"
+        yield Problem(given, "one process, whose runs start others for themselves", "python train.py -m ...")
 
 
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[Problem]]:

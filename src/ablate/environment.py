@@ -5,7 +5,8 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,11 +63,67 @@ def describe_device(device: "torch.device", count: int) -> dict[str, Any]:
     return {"kind": device.type, "name": name, "count": count, "cores": os.cpu_count(), "threads": threads}
 
 
+# Variables of launchers that are whole numbers.
+COUNTS = (
+    *("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT"),
+)
+
+
+def launcher() -> str | None:
+    """What has started this process together with others of the same command: "torchrun", "SLURM", or None.
+
+    None too for what Lightning starts by itself, and where SLURM has given one task, which may start others.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun"
+    shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # a person, who types in an allocation
+    return "SLURM" if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and not shell else None
+
+
+def num_processes() -> int:
+    """Those that the launcher has started; 1 without one."""
+    variable = {"torchrun": "WORLD_SIZE", "SLURM": "SLURM_NTASKS"}.get(launcher() or "")
+    return int(os.environ[variable]) if variable else 1
+
+
+def processes_here() -> int:
+    """Those of them on this machine, as far as the launcher says it."""
+    variable = {"torchrun": "LOCAL_WORLD_SIZE", "SLURM": "SLURM_NTASKS_PER_NODE"}.get(launcher() or "", "")
+    return int(os.environ.get(variable) or num_processes())
+
+
+def rank() -> int:
+    """Of this process among those that share its run, on all machines, from 0."""
+    variable = {"torchrun": "RANK", "SLURM": "SLURM_PROCID"}.get(launcher() or "", "LOCAL_RANK")
+    return int(os.environ.get(variable, "0"))
+
+
 def is_first_process() -> bool:
     """Of those that share a run; it alone writes the run's files."""
-    from pytorch_lightning.utilities import rank_zero_only
+    return rank() == 0
 
-    return not getattr(rank_zero_only, "rank", 0)
+
+def is_restarted() -> bool:
+    """Whether the launcher has started this very command before: it goes on with what that has left."""
+    return any(int(os.environ.get(name, "0")) > 0 for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
+
+
+@contextmanager
+def borrowed(num_threads: int | None) -> Iterator[None]:
+    """torch with as many threads, if a number is given; all that happens to them and to the environment's variables,
+    where Lightning tells the processes of a run about each other, is undone."""
+    import torch
+
+    threads, variables = torch.get_num_threads(), dict(os.environ)
+    torch.set_num_threads(num_threads or threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for name in set(os.environ) - set(variables):
+            del os.environ[name]
+        os.environ.update(variables)
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Lightning, without what it tells every user at every start."""
+"""Lightning and the logs, without what is no news."""
 
 import logging
 import warnings
@@ -9,9 +9,10 @@ from contextlib import contextmanager
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """What Lightning tells every user at every start is not news; warnings that say something still show."""
-    logger = logging.getLogger("pytorch_lightning")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in (
             ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
@@ -24,4 +25,15 @@ def quiet_lightning() -> Iterator[None]:
         ):
             warnings.filterwarnings("ignore", message)
         yield
-    logger.setLevel(before)
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+@contextmanager
+def silent_logs() -> Iterator[None]:
+    """A log that cannot be written, on a full disk, has nothing to show on the terminal: the record says it all."""
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before

@@ -18,7 +18,7 @@ from ablate.config.trust import untrusted_packages, untrusted_program
 from ablate.errors import Problem, UserError
 from ablate.multirun import Sweep, carry_out, slots_for
 from ablate.record import FILE_NAME, RunRecord, config_hash
-from ablate.single import train_in
+from ablate.single import company_of, train_in
 from ablate.sweep.manifest import Manifest, is_sweep
 from ablate.sweep.state import BROKEN, TO_DO, state_of
 from ablate.sweep.table import exit_code, show_run, show_sweep
@@ -70,7 +70,7 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
     found = [*config_differences(record, config.plain), *environment_differences(record)]
     forced = _pass_over(found, force, folder)
     pretend(str(Path(sys.argv[0]).resolve()))
-    return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced)
+    return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced, company_of(config))
 
 
 def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force: bool) -> int:

@@ -1,7 +1,6 @@
 """One run, from a checked configuration to a finished record."""
 
 import logging
-import signal
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -21,10 +19,12 @@ from ablate.build import Parts, Prepared, build, prepare
 from ablate.callbacks.divergence import Diverged
 from ablate.callbacks.throughput import peak_memory
 from ablate.changes import code_of
+from ablate.company import Company
 from ablate.config.schema import Config
 from ablate.errors import UserError
+from ablate.guard import RankLostError, follow_the_first, guarded, leave_word
 from ablate.lease import Lease
-from ablate.quiet import quiet_lightning
+from ablate.quiet import quiet_lightning, silent_logs
 from ablate.record import RunRecord, config_hash, one_line, write_atomically
 from ablate.start import Start, find_start
 from ablate.stopping import Stopped, StoppedAtOnce, Stopping
@@ -40,6 +40,7 @@ def run(
     *,
     command: Sequence[str] = (),
     forced: Sequence[str] | None = None,
+    company: Company | None = None,
 ) -> RunRecord:
     """Train, choose a checkpoint on validation accuracy, test it once; leave everything in `folder`.
 
@@ -51,8 +52,10 @@ def run(
     cannot be written to, or in which another process works; and for a run that was begun with another config, other
     code, data or versions, unless `forced` says that these differences are known. In the last case nothing is changed.
 
-    command: the words that make this run again, for the record.
+    command: the words that make this run again, for the record. company: of the processes that share it, where a
+    launcher has started them; those that Lightning starts are found by themselves. The first one alone writes.
     """
+    rank_zero_only.rank = environment.rank()  # type: ignore[attr-defined]  # Lightning has read it when it was imported
     record = RunRecord(
         name=config.name,
         seed=config.seed,
@@ -66,19 +69,22 @@ def run(
         directory=str(Path.cwd()),
         started=_now(),
     )
-    with quiet_lightning(), _silent_logs(), _leased(folder) as lease, Stopping() as stopping:
+    with quiet_lightning(), silent_logs(), _leased(folder) as lease, Stopping() as stopping:
+        if not environment.is_first_process():
+            stopping.is_deaf = True  # a signal ends the first process, and that ends this one
+            follow_the_first(company)
         start = find_start(folder, config.plain, forced)
         if start.old is not None and start.old.status == "done":
             return start.old
-        with _threads(start.num_threads):
+        with environment.borrowed(start.num_threads):
             if (old := start.old) is None:
-                return _attempt(config, record, start, None, stopping, lease)
+                return _attempt(config, record, start, None, stopping, lease, company)
             try:
                 prepared = prepare(config)
                 start = start.compare_parts(prepared.identity, forced)
             except StoppedAtOnce:  # before anything was changed
                 return replace(old, status="interrupted", error=f"stopped by {stopping.name}")
-            return _attempt(config, start.follow(record), start, prepared, stopping, lease)
+            return _attempt(config, start.follow(record), start, prepared, stopping, lease, company)
 
 
 def _attempt(
@@ -88,6 +94,7 @@ def _attempt(
     prepared: Prepared | None,
     stopping: Stopping,
     lease: Lease | None,
+    company: Company | None,
 ) -> RunRecord:
     folder, begun, seconds = start.folder, time.monotonic(), dict(record.seconds)
     board: Board | None = None
@@ -97,6 +104,15 @@ def _attempt(
             if lease.lost:
                 raise _TakenOverError(f"another process has taken {folder} over")
             lease.tell(**progress)
+
+    def end(status: Any, reason: str) -> None:
+        record.status, record.error = status, reason
+        log.error("%s: %s", folder, reason)
+        _close(record, folder, None)
+        if lease is not None:
+            lease.release()
+        if company is not None:
+            company.close(1)
 
     try:
         start.clear()
@@ -108,8 +124,11 @@ def _attempt(
         board = parts.board
         record.seconds["setup"] = seconds.get("setup", 0.0) + time.monotonic() - begun
         _save(record, folder)
-        _fit(parts, record, start.path)
-        _test(parts, folder, record, seconds.get("test", 0.0))
+        if company is not None and company.is_first:
+            company.open(folder)
+        with guarded(parts.trainer, company, folder, end):
+            _fit(parts, record, start.path)
+            _test(parts, folder, record, seconds.get("test", 0.0))
         record.status = "done"
     except UserError as error:
         record.status, record.error = "failed", error.problems[0].given
@@ -120,9 +139,13 @@ def _attempt(
     except Diverged as error:
         record.status, record.error = "diverged", str(error)
         log.error("diverged: %s", error)
+    except RankLostError as error:
+        record.status, record.error = "failed", str(error)
+        log.error("run failed: %s", error)
     except Exception as error:
         record.status, record.error = "failed", explained(error, config, folder)
         is_ours = not (is_of_the_disk(error) or is_out_of_memory(error))
+        leave_word(folder, error, record.error)
         log.error("run failed: %s", record.error)
         log.log(logging.ERROR if is_ours else logging.DEBUG, "%s", traceback.format_exc())
     finally:
@@ -149,16 +172,6 @@ def _close(record: RunRecord, folder: Path, board: Board | None) -> None:
         log.error("the end of the run could not be written to %s: %s", folder, one_line(error))
 
 
-@contextmanager
-def _silent_logs() -> Iterator[None]:
-    """A log that cannot be written, on a full disk, has nothing to show on the terminal: the record says it all."""
-    before, logging.raiseExceptions = logging.raiseExceptions, False
-    try:
-        yield
-    finally:
-        logging.raiseExceptions = before
-
-
 @rank_zero_only  # one of several processes that share a run writes its files
 def _save(record: RunRecord, folder: Path) -> None:
     record.write(folder)
@@ -172,10 +185,6 @@ def _save_config(config: Mapping[str, Any], folder: Path) -> None:
 def _fit(parts: Parts, record: RunRecord, path: Path | None) -> None:
     try:
         parts.trainer.fit(parts.classifier, datamodule=parts.data, ckpt_path=path)
-    except BaseException:
-        if parts.trainer.strategy.launcher is not None:  # the run's other processes would wait for this one
-            parts.trainer.strategy.launcher.kill(signal.SIGKILL)
-        raise
     finally:
         record.seconds["fit"] = parts.keeper.seconds
         record.peak_memory = peak_memory(parts.classifier)
@@ -229,17 +238,6 @@ def _leased(folder: Path) -> Iterator[Lease | None]:
         raise UserError.of(given, allowed, "hydra.run.dir=FOLDER, or with -m hydra.sweep.dir=FOLDER") from None
     with Lease.take(folder) as lease:
         yield lease
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """torch with as many threads, if a number is given."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _now() -> str:

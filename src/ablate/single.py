@@ -1,54 +1,108 @@
 """A run in this process, from its plan to its summary."""
 
-import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from ablate import environment
 from ablate.config.folders import claim, missing_of, remove_run
-from ablate.config.plan import Plan
+from ablate.config.plan import Plan, in_folder
+from ablate.config.schema import Config
 from ablate.errors import Problem, UserError
 from ablate.record import RunRecord
 from ablate.sweep.table import exit_code, show_run
 from ablate.training import EXIT_CODES, Train, run_hydra
 
+if TYPE_CHECKING:
+    from ablate.company import Company
+
 
 def train_here(conf: Path, planned: Plan, flags: Sequence[str]) -> int:
     """Train what is planned, in a folder of its own; the exit code. Raises `UserError` if its data cannot be used."""
+    (config,) = planned.runs.values()
+    company = company_of(config)
     above, there_before = missing_of(planned.folder.parent), planned.folder.exists()
-    folder = planned.folder if planned.folder_typed else claim(planned.folder)
+    first = environment.is_first_process()
+    folder = planned.folder if planned.folder_typed or not first else claim(planned.folder)
     try:
-        return train_in(folder, conf, [*flags, *planned.words_for(folder)])
+        return train_in(folder, conf, [*flags, *planned.words_for(folder)], company=company)
     except UserError:
-        if not there_before:
+        if first and not there_before:
             remove_run([folder, *above])
         raise
 
 
-def train_in(folder: Path, conf: Path, words: Sequence[str], forced: Sequence[str] | None = None) -> int:
-    """Train, or go on with, the run in this folder that the words describe; the exit code."""
-    train, refused = Train(forced), list[Problem]()
+def train_in(
+    folder: Path,
+    conf: Path,
+    words: Sequence[str],
+    forced: Sequence[str] | None = None,
+    company: "Company | None" = None,
+) -> int:
+    """Train, or go on with, the run in this folder that the words describe; the exit code.
+
+    In a process other than the first one of a run: take part in it, wherever that one has it.
+    """
+    if not environment.is_first_process():
+        return _take_part(conf, words, company)
+    train, refused, code = Train(forced, company), list[Problem](), 1
+    try:
+        with signals() as received:
+            run_hydra(conf, words, _collecting(train, refused))
+        UserError.raise_all(refused)
+        show_run(folder)
+        code = 128 + received[0] if received else _exit_code(train.record, folder)
+    finally:
+        if company is not None:
+            company.close(code)
+    return code
+
+
+def _take_part(conf: Path, words: Sequence[str], company: "Company | None") -> int:
+    """As another process than the first one, which shows and writes what there is to show and write, and hears the
+    signals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    train, refused = Train(None, company), list[Problem]()
+    if company is not None:
+        import ablate.run  # noqa: F401 (the seconds that it takes pass while the first process reads its data)
+
+        place = company.folder()
+        if place is None:
+            return company.code()
+        quiet = [f"hydra.job.name=train_ddp_process_{environment.rank()}", "hydra.output_subdir=null"]
+        words = [*words, in_folder(place, sweep=False), *quiet]
+    run_hydra(conf, words, _collecting(train, refused))
+    UserError.raise_all(refused)
+    code = EXIT_CODES[train.record.status] if train.record else 1
+    return max(code, company.code()) if company is not None else code
+
+
+def _collecting(train: Train, refused: list[Problem]) -> Callable[[DictConfig], RunRecord | None]:
+    """The task, with what it finds in the data, or in a part that it builds, put into the list."""
 
     def task(config: DictConfig) -> RunRecord | None:
         try:
             return train(config)
-        except UserError as error:  # found in the data, or by a part that was built
+        except UserError as error:
             refused.extend(error.problems)
             return None
 
-    with signals() as received:
-        run_hydra(conf, words, task)
-    UserError.raise_all(refused)
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return (
-            EXIT_CODES[train.record.status] if train.record else 1
-        )  # the record is the first process's, and may not be finished yet
-    show_run(folder)
-    return 128 + received[0] if received else _exit_code(train.record, folder)
+    return task
+
+
+def company_of(config: Config) -> "Company | None":
+    """The processes that a launcher has started for this run, once all have met; None if it has not."""
+    if environment.num_processes() == 1:
+        return None
+    from ablate.company import meet
+
+    return meet(config.plain)
 
 
 def _exit_code(record: RunRecord | None, folder: Path) -> int:

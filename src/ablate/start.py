@@ -1,6 +1,8 @@
 """Where a run in a folder starts: anew, or from a checkpoint of an earlier attempt."""
 
 import logging
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from ablate.record import FILE_NAME, PART, RunRecord, config_hash
 
 log = logging.getLogger(__name__)
 
+SHARED_SECONDS = 60.0  # until a file that another machine has written is seen
 LEFT = ("metrics.csv", "timings.csv", "predictions.npz", "events.out.tfevents.*", "gradcam/epoch_*.png")
 
 
@@ -67,7 +70,9 @@ class Start:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         epoch = checkpoint.epochs_of(self.found.content) if self.found else 0
         name = self.found.name if self.found else None
-        log.info("going on with %s: epoch %d, %s", self.folder, epoch + 1, f"from {name}" if name else "from scratch")
+        if environment.is_first_process():
+            where = f"from {name}" if name else "from scratch"
+            log.info("going on with %s: epoch %d, %s", self.folder, epoch + 1, where)
         entry = {"from_epoch": epoch, "from_checkpoint": name, "at": at, "forced": self.forced}
         return replace(
             record,
@@ -106,6 +111,7 @@ def find_start(folder: Path, config: Mapping[str, Any], forced: Sequence[str] | 
     """
     if not environment.is_first_process():
         forced = ()  # the first of several processes has asked, and has written its own record by now
+        _same_run(folder, config)
     if not (folder / FILE_NAME).is_file():
         return Start(folder)
     complaints: list[str] = []
@@ -124,6 +130,25 @@ def find_start(folder: Path, config: Mapping[str, Any], forced: Sequence[str] | 
         _refuse(folder, more, forced)
         differences += more
     return Start(folder, old, found, complaints, differences)
+
+
+def _same_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise `UserError` unless the first process has begun a run of this config here."""
+    last = time.monotonic() + SHARED_SECONDS
+    while not (folder / FILE_NAME).is_file():
+        if time.monotonic() > last:
+            raise UserError.of(
+                f"rank {environment.rank()} on {socket.gethostname()} finds no run in {folder}",
+                "a folder that all machines of a run share",
+                "hydra.run.dir=FOLDER, on a file system that they share",
+            )
+        time.sleep(0.1)
+    if found := config_differences(RunRecord.read(folder), config):
+        raise UserError.of(
+            f"rank {environment.rank()} sees another config than the first process: {'; '.join(found)}",
+            "one config for all processes of a run: conf/ was changed while they started",
+            "the same command again",
+        )
 
 
 def _rebuilt(folder: Path, error: UserError) -> RunRecord:

@@ -16,7 +16,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +30,9 @@ from ablate.record import RunRecord, one_line
 from ablate.sweep.pool import Job
 from ablate.sweep.slots import Slot
 
+if TYPE_CHECKING:
+    from ablate.company import Company
+
 EXIT_CODES = {"done": 0, "failed": 1, "diverged": 1, "interrupted": 130}
 PRELOAD = ["ablate.training", "ablate.run"]  # what every run imports: 5 s that only the first one pays
 LOG = "train.log"  # in the run directory, as conf/config.yaml names it
@@ -42,6 +45,7 @@ class Train:
     """Hydra's task function. `forced`: differences to pass over in a run that goes on; None: there may be none."""
 
     forced: Sequence[str] | None = None
+    company: "Company | None" = None  # of the processes that share the run, where a launcher has started them
     record: RunRecord | None = None  # of the last run
 
     def __call__(self, config: DictConfig) -> RunRecord:
@@ -51,7 +55,7 @@ class Train:
         run_config = checked(config)
         variant = variant_of(run_config.factors, hydra_config.overrides.task)
         folder = Path(hydra_config.runtime.output_dir)
-        self.record = run(run_config, folder, variant, command=sys.argv, forced=self.forced)
+        self.record = run(run_config, folder, variant, command=sys.argv, forced=self.forced, company=self.company)
         return self.record
 
 
@@ -81,6 +85,8 @@ def pretend(called: str) -> None:
 
 def preload() -> None:
     """Begin, in the background, to import what every run needs, once for all runs of a sweep."""
+    # A thread that waits for another sleeps: with more threads than free cores, spinning costs ten times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is not the fork server's to hear
     try:

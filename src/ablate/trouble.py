@@ -1,9 +1,11 @@
 """What ended a run, as its record tells it: with what to do about it, where that is known."""
 
 import errno
+import re
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from ablate.config.schema import Config
 from ablate.record import one_line
@@ -27,6 +29,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         "CUBLAS_STATUS_ALLOC_FAILED",
     )
     return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+
+
+def is_of_the_connection(error: BaseException) -> bool:
+    """Whether it only says that another process of the run could not be reached."""
+    words = re.compile("gloo|nccl|connection (closed|reset)", re.IGNORECASE)
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and bool(words.search(str(error))))
 
 
 def explained(error: BaseException, config: Config, folder: Path) -> str:

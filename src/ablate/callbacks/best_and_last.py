@@ -63,9 +63,7 @@ class BestAndLast(Checkpoint):
         validation = trainer.fit_loop.epoch_loop.val_loop
         if validation.restarted_mid_evaluation:  # it begins anew: its first batch does not count twice
             validation.batch_progress.reset()
-        if trainer.world_size == 1:  # else the others would wait for this one's next batch
-            self._stopping.take_signals()  # from Lightning, which has put its own before them
-            self._stopping.waits = True
+        self._stopping.waits = trainer.world_size == 1  # else the others would wait for this one's next batch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer)

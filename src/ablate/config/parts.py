@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.config.devices import device_problems
 from ablate.config.nodes import KNOWN
 from ablate.config.schema import Config
 from ablate.config.signature import argument_problems
@@ -21,7 +22,7 @@ def part_problems(config: Config, *, here: bool = True) -> Iterator[Problem]:
     if config.model["_target_"] not in KNOWN["model"]:
         yield from _model_problems(config)
     if here:
-        yield from _device_problems(config)
+        yield from device_problems(config.trainer)
 
 
 def _augmentation_problems(config: Config) -> Iterator[Problem]:
@@ -89,25 +90,3 @@ def _model_problems(config: Config) -> Iterator[Problem]:
         if node["_target_"] in KNOWN["callbacks"] and layers is not None:
             key = "layers" if "layers" in node else "layer"
             yield from layer_problems(net, layers, f"callbacks.{name}.{key}")
-
-
-def _device_problems(config: Config) -> Iterator[Problem]:
-    import torch
-
-    accelerator, devices = config.trainer.accelerator, config.trainer.devices
-    if accelerator in ("gpu", "cuda"):
-        count, kind = torch.cuda.device_count(), "GPU"
-        if accelerator == "gpu" and count == 0 and torch.backends.mps.is_available():
-            count = 1
-    elif accelerator == "mps":
-        count, kind = int(torch.backends.mps.is_available()), "Apple GPU"
-    else:
-        return
-    if count == 0:
-        yield Problem(f"trainer.accelerator={accelerator}: this machine has no {kind}", "auto or cpu", "trainer=cpu")
-    elif isinstance(devices, int) and devices > count:
-        given = f"trainer.devices={devices}: this machine has {count} {kind}"
-        yield Problem(given, f"up to {count}", f"trainer.devices={count}")
-    elif isinstance(devices, list) and max(devices, default=0) >= count:
-        given = f"trainer.devices={devices}: this machine has {count} {kind}"
-        yield Problem(given, f"device numbers from 0 to {count - 1}", "trainer.devices=[0]")

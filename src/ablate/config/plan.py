@@ -1,6 +1,5 @@
 """What a command will do, found out and checked before it does anything: all its runs, and its folder."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -12,6 +11,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from ablate import environment
 from ablate.config.check import find_problems
 from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
@@ -187,8 +187,7 @@ def _part_problems(configs: Iterable[Config], settings: DictConfig) -> Iterator[
     here = not str(settings.hydra.runtime.choices.get("hydra/launcher")).startswith("submitit")
     seen: list[Any] = []
     for config in configs:
-        trainer = config.trainer
-        parts = (config.augmentation, config.data.image_size, config.model, trainer.accelerator, trainer.devices)
+        parts = (config.augmentation, config.data.image_size, config.model, config.trainer)
         if parts not in seen:
             seen.append(parts)
             yield from part_problems(config, here=here)
@@ -219,8 +218,8 @@ def _folder_key(sweep: bool) -> str:
 
 def _refuse_taken(folder: Path, names: Collection[str], key: str) -> None:
     """Raise `UserError` if there is a run where this one, or one of a sweep, is to go."""
-    if "LOCAL_RANK" in os.environ:
-        return  # a further process of the run that is there
+    if not environment.is_first_process() or environment.is_restarted():
+        return  # a further process of the run that is there, or its next attempt
     for path in [folder / name for name in names] or [folder]:
         if holds_a_run(path):
             raise UserError.of(f"{key}={folder}: {path} holds a run", "a new folder", f"{key}={unused(folder)}")

@@ -60,6 +60,27 @@ def a_batch_fills_a_ghost(ghost_size: int, batch_size: int) -> Problem | None:
     return Problem(given, "ghosts no larger than a batch", f"model.ghost_size={min(32, batch_size)}")
 
 
+@rule("data.batch_size", "trainer.devices", "trainer.num_nodes")
+def every_device_has_something_to_normalise(batch_size: int, devices: Any, num_nodes: int) -> Problem | None:
+    shares = _shares(devices, num_nodes)
+    if batch_size >= 2 * shares:
+        return None
+    given = f"data.batch_size={batch_size} on {shares} devices, which share it"
+    allowed = "two pictures or more on each device: one has no variance to normalise by"
+    return Problem(given, allowed, f"data.batch_size={2 * shares}")
+
+
+@rule("model.ghost_size", "data.batch_size", "trainer.devices", "trainer.num_nodes")
+def a_share_of_a_batch_fills_a_ghost(ghost_size: int, batch_size: int, devices: Any, num_nodes: int) -> Problem | None:
+    shares = _shares(devices, num_nodes)
+    share = batch_size // shares
+    if shares == 1 or share < 2 or ghost_size <= share or ghost_size > batch_size:
+        return None
+    given = f"model.ghost_size={ghost_size} with data.batch_size={batch_size} on {shares} devices: {share} on each"
+    allowed = "ghosts no larger than a device's share of a batch"
+    return Problem(given, allowed, f"data.batch_size={ghost_size * shares}, or model.ghost_size={share}")
+
+
 @rule("model.ghost_size", "trainer.sync_batchnorm")
 def ghosts_stay_on_their_device(ghost_size: int, sync_batchnorm: bool) -> Problem | None:
     if not sync_batchnorm:
@@ -170,6 +191,12 @@ def a_target_is_an_accuracy(metric: str, target: float | None) -> Problem | None
         return None
     given = f"report.target={target} with report.metric={metric}"
     return Problem(given, "a target, in points, for an accuracy", "report.target=null")
+
+
+def _shares(devices: Any, num_nodes: int) -> int:
+    """How many devices share a batch, as far as the config tells: "auto" is known on the machine alone."""
+    here = len(devices) if isinstance(devices, list) else 1 if devices == "auto" else devices
+    return int(here) * num_nodes
 
 
 def _select(plain: Mapping[str, Any], key: str) -> Any:
