@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "checkpoint": {"errors", "record"},
     "stopping": set(),
     "quiet": set(),
-    "leaving": set(),
+    "process": set(),
     "start": {"board", "changes", "checkpoint", "environment", "errors", "record"},
     "trouble": {"config", "record"},
     "company": {"changes", "config", "environment", "errors"},
@@ -46,9 +46,9 @@ MAY_IMPORT = {
     "training": FOUNDATION | {"company", "config", "run", "sweep"},
     "single": FOUNDATION | {"company", "config", "environment", "run", "sweep", "training"},
     "multirun": FOUNDATION | {"config", "lease", "report", "single", "sweep", "training"},
-    "command": FOUNDATION | {"config", "environment", "estimate", "leaving", "multirun", "single", "sweep", "training"},
+    "command": FOUNDATION | {"config", "environment", "estimate", "process", "multirun", "single", "sweep", "training"},
     "resume": FOUNDATION | {"changes", "command", "config", "multirun", "single", "sweep", "training"},
-    "cli": {"errors", "explain", "leaving", "reopen", "report", "resume", "sweep"},
+    "cli": {"errors", "explain", "process", "reopen", "report", "resume", "sweep"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

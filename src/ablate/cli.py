@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate.errors import UserError
-from ablate.leaving import leave
+from ablate.process import leave, prepare
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at runs and sweeps."
@@ -19,6 +19,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a user's mistake is shown without a traceback and ends with exit code 2."""
+    prepare()
     try:
         app()
     except UserError as error:

@@ -17,7 +17,7 @@ from ablate import environment
 from ablate.config.help import help_text
 from ablate.config.shorthand import expand
 from ablate.errors import Problem, UserError
-from ablate.leaving import leave
+from ablate.process import leave, prepare
 
 if TYPE_CHECKING:
     from ablate.config.compose import Composer
@@ -30,7 +30,7 @@ def main(conf: Path) -> NoReturn:
 
 def run_command(conf: Path, arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit code."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    prepare()
     try:
         UserError.raise_all(_surroundings())
         options, problems = _parse(arguments)

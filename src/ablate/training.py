@@ -85,8 +85,6 @@ def pretend(called: str) -> None:
 
 def preload() -> None:
     """Begin, in the background, to import what every run needs, once for all runs of a sweep."""
-    # A thread that waits for another sleeps: with more threads than free cores, spinning costs ten times the work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is not the fork server's to hear
     try:

@@ -1,10 +1,17 @@
-"""The end of a command."""
+"""How the process of a command begins and ends."""
 
 import atexit
 import os
 import sys
 from contextlib import suppress
 from typing import NoReturn
+
+
+def prepare() -> None:
+    """Set what libraries read when they are imported, unless the user has."""
+    # A thread that waits for another sleeps. Spinning, the default, costs several times the work on a machine that has
+    # anything else to do (benchmarks/NOTES.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def leave(code: int) -> NoReturn:

@@ -6,9 +6,11 @@ import sys
 
 import pytest
 
+from ablate.process import prepare
+
 SCRIPT = """
 import atexit, sys, types
-from ablate.leaving import leave
+from ablate.process import leave
 
 class Last:
     def __del__(self):
@@ -48,3 +50,11 @@ def test_a_profiler_still_shows_what_it_found(script):
 def test_a_reader_that_has_gone_changes_nothing_about_the_exit_code(script):
     done = ended(["bash", "-c", f"{sys.executable} {script} | true; echo ${{PIPESTATUS[0]}}"])
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    environment = dict(given)
+    monkeypatch.setattr("ablate.process.os.environ", environment)
+    prepare()
+    assert environment == {"OMP_WAIT_POLICY": expected}
