@@ -72,11 +72,12 @@ def resume(
 @app.command()
 def status(
     folder: Annotated[Path, typer.Argument(help="A sweep, a run, or a folder of them.")] = Path("outputs"),
+    all_: Annotated[bool, typer.Option("--all", help="A row for each run, however many there are.")] = False,
 ) -> None:
     """How far a sweep has come, from its files alone: also while it runs, and from another machine."""
     from ablate.sweep.status import show_status
 
-    raise typer.Exit(show_status(folder))
+    raise typer.Exit(show_status(folder, all_runs=all_))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from ablate.errors import UserError
 
 FILE_NAME = "run.json"
 PART = ".part"  # closes the name of a file that is being written
+_OF_A_RUN = (".hydra", "checkpoints", "gradcam")  # folders in which no other run lies
 SCHEMA = 1  # raised when a field changes its meaning; a reader refuses records of a newer schema
 
 # diverged: the loss became NaN or infinite, and training on would have been in vain
@@ -96,7 +97,19 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 def find_runs(folder: Path) -> Iterator[Path]:
     """Run directories at or below `folder`, sorted by path."""
-    yield from sorted(path.parent for path in folder.rglob(FILE_NAME))
+    yield from sorted(find_folders(folder, FILE_NAME))
+
+
+def find_folders(folder: Path, file: str) -> Iterator[Path]:
+    """Folders at or below `folder` that hold a file of this name. Links are not followed.
+
+    Not looked into is what a run makes itself: of ten thousand runs that would be thirty thousand folders.
+    """
+    for place, below, files in os.walk(folder):
+        if file in files:
+            yield Path(place)
+        if FILE_NAME in files:
+            below[:] = [name for name in below if name not in _OF_A_RUN]
 
 
 def write_atomically(path: Path, content: str | bytes | memoryview) -> None:

@@ -74,7 +74,7 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
 
 
 def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force: bool) -> int:
-    manifest = Manifest.read(folder).refreshed(folder, all_runs=True)
+    manifest = Manifest.read(folder).refreshed(folder)
     UserError.raise_all(untrusted_program(Path(manifest.program), folder))
     preload()  # while this process plans
     if Path(manifest.directory).is_dir():
@@ -91,7 +91,7 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
         manifest.with_runs({name: config.plain for name, config in planned.runs.items()}),
         overrides=tuple(overrides),
         forced=tuple(dict.fromkeys([*manifest.forced, *(forced or ())])),
-    ).refreshed(folder, all_runs=True)
+    ).refreshed(folder)
     wanted = {*TO_DO, *(BROKEN if retry_failed else ())}
     todo = frozenset(run.folder for run in manifest.runs.values() if run.status in wanted or run.folder in changed)
     sweep = Sweep(folder, Setting(conf, manifest.program, forced), manifest, planned, todo, slots_for(planned))

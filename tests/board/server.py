@@ -50,8 +50,8 @@ class Server:
 
 
 @contextmanager
-def tensorboard(folder: Path, *, port: int, num_runs: int, num_ended: int) -> Iterator[Server]:
-    """Returns once it has read all runs: the end of a run is the last thing in its files."""
+def started(folder: Path, *, port: int) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+    """It listens, but has read nothing yet."""
     command = [sys.executable, "-m", "ablate", "board", str(folder), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -59,11 +59,17 @@ def tensorboard(folder: Path, *, port: int, num_runs: int, num_ended: int) -> It
             line = process.stdout.readline()
             found = re.search(r"http://127\.0\.0\.1:\d+", line)
             assert found, line
-            server = Server(found[0])
-            _wait(server, num_runs, num_ended)
-            yield server
+            yield Server(found[0]), process
         finally:
             process.terminate()
+
+
+@contextmanager
+def tensorboard(folder: Path, *, port: int, num_runs: int, num_ended: int) -> Iterator[Server]:
+    """Returns once it has read all runs: the end of a run is the last thing in its files."""
+    with started(folder, port=port) as (server, _):
+        _wait(server, num_runs, num_ended)
+        yield server
 
 
 def _wait(server: Server, num_runs: int, num_ended: int) -> None:

@@ -8,10 +8,12 @@ from typed import TINY, begin, finish
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process in memory, without what it shares with the server that it was forked from."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("RssAnon:")]
-    return 1024 * int(line.split()[1])
+    """Bytes of a process in memory, without what it shares with the server that it was forked from; 0 once it ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def processes_in(place: Path) -> list[str]:
@@ -34,8 +36,7 @@ def test_memory_is_flat_over_fifty_runs_and_nothing_is_left(tmp_path):
     while process.exitcode is None:
         process.join(0.05)
         num_done = len(list(tmp_path.glob("sweep/*/predictions.npz")))
-        if process.exitcode is None and Path(f"/proc/{process.pid}/status").exists():
-            sizes[num_done] = resident(process.pid)
+        sizes[num_done] = resident(process.pid) or sizes.get(num_done, 0)
     assert finish(process) == 0
     assert {run.status for run in Manifest.read(tmp_path / "sweep").runs.values()} == {"done"}
     after_ten = max(size for number, size in sizes.items() if number <= 15)

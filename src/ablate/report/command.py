@@ -26,7 +26,8 @@ class Report:
         if len(said) > MAX_SENTENCES:
             all_in_all = tally([*self.analysis.effects, *self.analysis.pairs])
             said[MAX_SENTENCES:] = [f"and {len(said) - MAX_SENTENCES} more in the report; all in all {all_in_all}"]
-        return "\n".join([*said, *(f"note: {note}" for note in self.analysis.notes), f"report: {self.page}"])
+        notes = [f"note: {note}" for note in page.some_notes(self.analysis)]
+        return "\n".join([*said, *notes, f"report: {self.page}"])
 
 
 def report(
@@ -56,8 +57,7 @@ def report(
     contents = {
         "results.csv": export.results_csv(analysis, folder),
         "report.json": export.report_json(analysis),
-        "report.md": page.markdown(analysis, folder),
-        "report.html": page.html(analysis, folder),
+        **page.pages(analysis, folder),
     }
     try:
         for name, content in contents.items():

@@ -52,9 +52,22 @@ def level_order(text: str) -> tuple[int, float, str]:
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
     """Config key -> level -> the runs that have it, for every key with more than one level, by key."""
-    keys = sorted({key for run in runs for key in run.config})
-    found = {key: group(runs, (run.config.get(key, ABSENT) for run in runs)) for key in keys}
+    configs = [run.config for run in runs]
+    keys = sorted({key for config in configs for key in config})
+    found = {}
+    for key in keys:
+        values = [config.get(key, ABSENT) for config in configs]
+        if not _all_same(values):
+            found[key] = group(runs, values)
     return {key: levels for key, levels in found.items() if len(levels) > 1}
+
+
+def _all_same(values: Sequence[Any]) -> bool:
+    """Whether all are one plain value, which is so for most keys of many runs, and quickly seen. True is not 1."""
+    first = values[0]
+    return isinstance(first, str | int | float | None) and all(
+        value == first and type(value) is type(first) for value in values
+    )
 
 
 def group(runs: Iterable[Run], values: Iterable[Any]) -> dict[str, list[Run]]:

@@ -27,6 +27,7 @@ from ablate.report.verdict import Comparison, Settings
 
 MAX_ROWS = 16  # arms or comparisons in one picture
 MAX_CURVES = 6  # arms in a picture of curves
+MAX_JOINED = 100  # seeds; the lines of more are one grey area
 
 _WIDTH = 380  # px: a phone shows it nearly as large, a desktop larger
 _MAX_LABEL = 46  # characters
@@ -99,11 +100,11 @@ def differences(comparisons: Sequence[Comparison], settings: Settings) -> str:
 
 
 def runs(arms: Sequence[Arm], metric: Metric, level: float) -> str:
-    """A row an arm: a dot a run, the mean with its interval; runs of one seed are joined."""
+    """A row an arm: a dot a run, the mean with its interval; runs of one seed are joined, unless they are many."""
     shown = [arm for arm in arms if arm.values][:MAX_ROWS]
     with _figure("runs", 52 + 48 * len(shown)) as (_, axes, out):
         for row, (upper, lower) in enumerate(pairwise(shown)):
-            for seed in sorted(set(upper.values) & set(lower.values)):
+            for seed in sorted(set(upper.values) & set(lower.values)) if joined(shown) else ():
                 ends = (upper.values[seed], lower.values[seed])
                 axes.plot(ends, (-row, -row - 1), color=_FAINT, linewidth=0.7, zorder=1)
         for row, arm in enumerate(shown):
@@ -121,6 +122,11 @@ def runs(arms: Sequence[Arm], metric: Metric, level: float) -> str:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(metric.axis)
     return out[0]
+
+
+def joined(arms: Sequence[Arm]) -> bool:
+    """Whether runs of one seed are joined by lines."""
+    return max(len(arm.values) for arm in arms) <= MAX_JOINED
 
 
 def curves(arms: Sequence[Arm], name: str, target: float | None = None) -> str | None:

@@ -23,6 +23,7 @@ class Fairness:
     warnings: tuple[str, ...]
 
 
+MAX_LACKING, MAX_SEEDS = 8, 20  # variants without all their runs, and seeds of one, that are named
 _TOLD = ("git.commit", "data_checksum", "initial_weights_hash", "device.kind", "versions.torch")
 
 
@@ -74,10 +75,14 @@ def _initial_weights(runs: Sequence[Run], design: Design) -> Iterator[Refusal]:
     for run in runs:
         if run.record.initial_weights_hash:
             by_seed.setdefault(run.record.seed, set()).add(run.record.initial_weights_hash)
-    unequal = [str(seed) for seed, hashes in sorted(by_seed.items()) if len(hashes) > 1]
+    unequal = [seed for seed, hashes in sorted(by_seed.items()) if len(hashes) > 1]
     if unequal:
-        seeds = f"seed{'s' * (len(unequal) > 1)} {', '.join(unequal)}"
-        yield Refusal("initial_weights_hash", f"initial_weights_hash differs between runs of {seeds}")
+        yield Refusal("initial_weights_hash", f"initial_weights_hash differs between runs of {_named(unequal)}")
+
+
+def _named(seeds: Sequence[int]) -> str:
+    more = f" and {len(seeds) - MAX_SEEDS} more" if len(seeds) > MAX_SEEDS else ""
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds[:MAX_SEEDS]))}{more}"
 
 
 def _changes_network(design: Design) -> bool:
@@ -122,10 +127,11 @@ def _seeds(design: Design) -> Iterator[str]:
     if len(design.arms) > 1 and every and not shared:
         yield "The variants share no seed: nothing is paired, and differences between seeds count as error."
         return
-    for arm in design.arms:
-        missing = [str(seed) for seed in every if seed not in arm.values]
-        if missing:
-            yield f"{arm.label} has no result for seed{'s' * (len(missing) > 1)} {', '.join(missing)}."
+    lacking = [(arm, missing) for arm in design.arms if (missing := [seed for seed in every if seed not in arm.values])]
+    for arm, missing in lacking[:MAX_LACKING]:
+        yield f"{arm.label} has no result for {_named(missing)}."
+    if len(lacking) > MAX_LACKING:
+        yield f"{len(lacking) - MAX_LACKING} more variants have no result for some of the seeds."
 
 
 def _compares_momentum(design: Design) -> bool:

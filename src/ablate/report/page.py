@@ -6,10 +6,10 @@ Words and numbers are made in Python; the templates only place them. Jinja escap
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -29,7 +29,12 @@ SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "=", "inconclusive": "
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
 MAX_ANSWERS = 8  # sentences at the top; the table has all comparisons
 MAX_DETAILS = 4  # effects shown number by number; report.json has the numbers of all
+MAX_NOTES = 20
+MAX_SPOKEN = 20  # values of a variant, for who cannot see the picture; results.csv has all
+MAX_LINES = 500  # of a table; a browser takes more, a reader does not
 SHEET_SIZE = (900, 1400)  # px, of a Grad-CAM sheet on the page
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,19 @@ class Drawing:
     caption: str
 
 
-def html(analysis: Analysis, folder: Path) -> str:
-    """The whole page in one string, to be written into `folder`: links are relative to it."""
-    template = _environment(autoescape=True).get_template("report.html.j2")
-    return template.render(**_view(analysis, folder), **_pictures_of(analysis, folder))
+def pages(analysis: Analysis, folder: Path) -> dict[str, str]:
+    """File name -> content, each whole in one string, to be written into `folder`: links are relative to it."""
+    view = _view(analysis, folder)
+    page = _environment(autoescape=True).get_template("report.html.j2")
+    text = _environment(finalize=_markdown).get_template("report.md.j2")
+    return {"report.md": text.render(**view), "report.html": page.render(**view, **_pictures_of(analysis, folder))}
 
 
-def markdown(analysis: Analysis, folder: Path) -> str:
-    return _environment(finalize=_markdown).get_template("report.md.j2").render(**_view(analysis, folder))
+def some_notes(analysis: Analysis) -> list[str]:
+    notes = list(analysis.notes)
+    if len(notes) > MAX_NOTES:
+        notes[MAX_NOTES:] = [f"And {len(notes) - MAX_NOTES} more, in report.json."]
+    return notes
 
 
 def _environment(**options: Any) -> jinja2.Environment:
@@ -85,9 +95,9 @@ def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
         "other_sentences": [each for each in analysis.sentences if each not in said],
         "refusals": [(each.what, f"--allow {each.key}") for each in analysis.refusals],
         "override": override(analysis) if analysis.refusals else "",
-        "notes": analysis.notes,
+        "notes": some_notes(analysis),
         "summaries": [
-            (name, summary(each))
+            (name, _some(summary(each), lambda line: line[-1] != "inconclusive"), len(each))
             for name, each in (
                 ("Main effects" if analysis.pairs else "Comparisons", analysis.effects),
                 ("Every variant against the baseline", analysis.pairs),
@@ -96,9 +106,13 @@ def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
         ],
         "detailed": [f"{c.a.label} - {c.b.label}" for c in shown],
         "details": details(shown, settings) if shown else [],
-        "costs": tables.cost_lines(analysis),
-        "pictures": [(each, tables.mcnemar_lines(each), tables.picture_lines(each)) for each in analysis.pictures],
-        "runs": tables.run_lines(analysis, folder),
+        "costs": _some(tables.cost_lines(analysis)),
+        "num_costs": len(analysis.costs),
+        "pictures": [
+            (each, _some(tables.mcnemar_lines(each)), tables.picture_lines(each)) for each in analysis.pictures
+        ],
+        "runs": _some(tables.run_lines(analysis, folder), lambda line: not line.counts),
+        "num_runs": len(analysis.collection.runs),
         "configs": tables.config_lines(analysis),
         "facts": tables.shared_facts(analysis),
         "metric": settings.metric,
@@ -111,6 +125,12 @@ def _view(analysis: Analysis, folder: Path) -> dict[str, Any]:
         "again": command(analysis.folders, analysis.options),
         "number": number,
     }
+
+
+def _some(lines: Sequence[T], rather: Callable[[T], bool] = lambda line: False) -> list[T]:
+    """At most `MAX_LINES`, in their order: those that one would `rather` see, then the others from the first on."""
+    chosen = sorted(range(len(lines)), key=lambda place: not rather(lines[place]))[:MAX_LINES]
+    return [lines[place] for place in sorted(chosen)]
 
 
 def _title(analysis: Analysis) -> str:
@@ -158,13 +178,16 @@ def _differences(comparisons: Sequence[Comparison], analysis: Analysis) -> Drawi
 def _runs(arms: Sequence[Arm], analysis: Analysis) -> Drawing:
     settings = analysis.settings
     shown = arms[: figures.MAX_ROWS]
-    caption = (
-        "Every run is a mark; runs of one seed are joined. The bar is the mean with its "
-        f"{100 * settings.level:g} % interval. Lines that all lean one way speak for a difference."
-    )
+    caption = f"Every run is a mark. The bar is the mean with its {100 * settings.level:g} % interval."
+    if figures.joined(shown):
+        caption += " Runs of one seed are joined: lines that all lean one way speak for a difference."
     if len(arms) > len(shown):
         caption += f" The first {len(shown)} of {len(arms)} variants are shown."
-    values = "; ".join(f"{arm.label} {', '.join(number(value) for value in arm.values.values())}" for arm in shown)
+    spoken = {arm.label: [number(value) for value in arm.values.values()] for arm in shown}
+    values = "; ".join(
+        f"{label} {', '.join(each[:MAX_SPOKEN])}{' and so on' if len(each) > MAX_SPOKEN else ''}"
+        for label, each in spoken.items()
+    )
     return Drawing(Markup(figures.runs(shown, settings.metric, settings.level)), f"The runs: {values}", caption)
 
 

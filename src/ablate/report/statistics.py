@@ -8,6 +8,7 @@ intervals over seeds are t intervals throughout.
 import bisect
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -123,10 +124,16 @@ def mean_interval(values: Floats, level: float) -> tuple[float, float] | None:
 
 def detectable(sd: float, n: int, *, paired: bool, level: float) -> float:
     """The difference that a t test over n seeds (an arm) finds with 80 % power. `sd`: of differences, or of an arm."""
+    return sd * _detectable_effect(n, paired, level)
+
+
+@cache  # the comparisons of a sweep have few numbers of seeds between them
+def _detectable_effect(n: int, paired: bool, level: float) -> float:
+    """In standard deviations."""
     high = 1.0
     while _power(high, n, paired, level) < POWER:
         high *= 2
-    return sd * float(brentq(lambda effect: _power(effect, n, paired, level) - POWER, 0, high))
+    return float(brentq(lambda effect: _power(effect, n, paired, level) - POWER, 0, high))
 
 
 def seeds_needed(sd: float, difference: float, *, paired: bool, level: float) -> int | None:

@@ -5,16 +5,18 @@ step. After a kill it may lag behind, until anything looks at the sweep again (`
 """
 
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ablate.errors import UserError
+from ablate.record import FILE_NAME as RECORD
 from ablate.record import config_hash, write_atomically
-from ablate.sweep.state import State, state_of
+from ablate.sweep.state import state_of
 
 FILE_NAME = "sweep.json"
 SCHEMA = 2
@@ -22,13 +24,18 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """`folder`: its name in the sweep. The other fields are as of the last look."""
+    """`folder`: its name in the sweep. The other fields are as of the last look.
+
+    `seen`: the time (ns), size and inode of the record that said so; None if a record alone cannot tell. A record is
+    replaced, never written into, so that another one has another of these: then, and only then, it is read again.
+    """
 
     folder: str
     seed: int
     status: str = "pending"
     attempts: int = 0
     reason: str | None = None
+    seen: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,17 +70,18 @@ class Manifest:
             runs[digest] = replace(known.get(digest, PlannedRun(name, int(config["seed"]))), folder=name)
         return replace(self, runs=runs)
 
-    def refreshed(self, folder: Path, *, all_runs: bool = False) -> "Manifest":
-        """With the status of every run as the folders say it now; of those known to be done only with `all_runs`."""
-        runs = {
-            digest: run if run.status == "done" and not all_runs else _with(run, state_of(folder / run.folder))
-            for digest, run in self.runs.items()
-        }
-        return replace(self, runs=runs)
+    def refreshed(self, folder: Path) -> "Manifest":
+        """With the status of every run as the folders say it now."""
+        return replace(self, runs={digest: _looked_at(run, folder) for digest, run in self.runs.items()})
 
     def write(self, folder: Path) -> None:
-        content = {"schema": SCHEMA, "command": self.command, **asdict(self)}
-        write_atomically(folder / FILE_NAME, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        """A line a run, to be searched by people; and `indent` would take five times as long for ten thousand."""
+        head = {"schema": SCHEMA, "command": self.command, **vars(self)}
+        del head["runs"]
+        lines = [f" {_json(name)}: {_json(value)}" for name, value in head.items()]
+        runs = ",\n".join(f"  {_json(digest)}: {_json(vars(run))}" for digest, run in self.runs.items())
+        lines.append(f' "runs": {{\n{runs}\n }}')
+        write_atomically(folder / FILE_NAME, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -87,7 +95,7 @@ class Manifest:
                     f"schema {SCHEMA}",
                     "python train.py -m ..., for a new sweep",
                 )
-            runs = {digest: PlannedRun(**run) for digest, run in content["runs"].items()}
+            runs = {digest: _planned(run) for digest, run in content["runs"].items()}
             names = ("overrides", "options", "forced")
             return cls(
                 runs=runs,
@@ -110,8 +118,26 @@ class Manifest:
             ) from None
 
 
-def _with(run: PlannedRun, state: State) -> PlannedRun:
-    return replace(run, status=state.status, attempts=state.attempts, reason=state.reason)
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _planned(run: dict[str, Any]) -> PlannedRun:
+    seen = run.get("seen")
+    return PlannedRun(**{**run, "seen": tuple(map(int, seen)) if seen else None})
+
+
+def _looked_at(run: PlannedRun, folder: Path) -> PlannedRun:
+    try:
+        found = os.stat(os.path.join(folder, run.folder, RECORD))
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)  # before it is read: a newer one will be read again
+    except OSError:
+        stamp = None
+    if stamp is not None and stamp == run.seen:
+        return run
+    state = state_of(folder / run.folder)
+    seen = stamp if state.settled else None
+    return replace(run, status=state.status, attempts=state.attempts, reason=state.reason, seen=seen)
 
 
 def is_sweep(folder: Path) -> bool:

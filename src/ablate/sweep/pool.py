@@ -46,7 +46,8 @@ class Watcher(Protocol):
     def changed(self) -> None:
         """After every start or end, once the free slots are taken again."""
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Whenever nothing has ended for a moment."""
 
 
 @dataclass
@@ -96,7 +97,8 @@ class Pool:
         """Those that have ended; waits for the first one."""
         while self._running:
             ready = wait(list(self._running), timeout=TICK)
-            self.watcher.tick()
+            if not ready:  # else a free slot would wait for what a tick does
+                self.watcher.tick()
             for sentinel in ready:
                 assert isinstance(sentinel, int)
                 process, job, slot = self._running.pop(sentinel)

@@ -15,12 +15,16 @@ BROKEN: tuple[Status, ...] = ("failed", "diverged")
 
 @dataclass(frozen=True)
 class State:
-    """`reason`: why it failed or was interrupted. `progress`: of a running one (see `ablate.lease.Lease.tell`)."""
+    """`reason`: why it failed or was interrupted. `progress`: of a running one (see `ablate.lease.Lease.tell`).
+
+    `settled`: the record itself says so, whoever is alive: only another record can change it.
+    """
 
     status: Status = "pending"
     attempts: int = 0
     reason: str | None = None
     progress: dict[str, Any] = field(default_factory=dict)
+    settled: bool = False
 
 
 def state_of(folder: Path) -> State:
@@ -37,4 +41,4 @@ def state_of(folder: Path) -> State:
         if alive is None:
             return State("interrupted", record.attempts, "its process is gone")
         return State("running", record.attempts, None, alive.progress)
-    return State(record.status, record.attempts, record.error)
+    return State(record.status, record.attempts, record.error, settled=True)

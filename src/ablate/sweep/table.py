@@ -16,22 +16,33 @@ from ablate.config.wording import show
 from ablate.record import FILE_NAME, RunRecord
 
 LOG = "train.log"  # in the run directory, as conf/config.yaml names it
+MAX_ROWS = 100  # of a sweep; results.csv has them all
 MIN_WIDTH = 140  # where nobody looks at a terminal of some width: a log, a pipe
 
 
 def show_sweep(folder: Path, names: Sequence[str], console: Console | None = None, *, verdict: str = "") -> None:
-    """A row for each planned run, in this order, the verdict, and how to open the dashboards."""
+    """A row for each planned run, in this order, the verdict, and how to open the dashboards.
+
+    Of more than `MAX_ROWS` runs, only those that are not done.
+    """
     console = console or terminal()
     records = {name: _read(folder / name) for name in names}
     metric = next((_metric(record) for record in records.values() if record), "test/accuracy")
     table = Table("variant", "seed", *_right(metric.replace("/", " "), "time"), "folder", box=None, pad_edge=False)
-    for name, record in records.items():
+    done = {name for name, record in records.items() if record and record.status == "done"}
+    many = len(records) > MAX_ROWS
+    shown = [(name, record) for name, record in records.items() if not many or name not in done]
+    for name, record in shown[:MAX_ROWS]:
         if record is None:
             table.add_row("", "", "[yellow]not run[/]", "", escape(name))
         else:
             took = duration(record.seconds.get("total", 0))
             table.add_row(_variant(record), str(record.seed), outcome(record, metric), took, escape(name))
-    console.print(table)
+    if shown:
+        console.print(table)
+    if many:
+        more = f"; {len(shown) - MAX_ROWS} more of the others" if len(shown) > MAX_ROWS else ""
+        console.print(f"{len(done)} of {len(records)} runs are done{more}: see results.csv", soft_wrap=True)
     if verdict:
         console.print(f"\n{verdict}", soft_wrap=True, highlight=False, markup=False)
     _show_way_in(folder, console)
