@@ -33,7 +33,7 @@ WORDS = [
     *("~callbacks.misclassified", "~callbacks.confusion", "~callbacks.calibration", "~callbacks.trust_card"),
 ]
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-PATIENCE = 180  # seconds in which a command that was told to stop, or left alone, has to end
+PATIENCE = 600  # seconds in which a command that was told to stop, or left alone, has to end, however busy the machine
 
 
 @dataclass
