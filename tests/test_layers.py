@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "streams": set(),
     "record": {"errors"},
     "environment": set(),
-    "lease": {"errors"},
+    "holder": {"record"},
+    "lease": {"errors", "holder"},
     "changes": {"environment", "record"},
     "checkpoint": {"errors", "record"},
     "stopping": set(),
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "config": FOUNDATION
     | {"board", "callbacks", "data", "environment", "explain", "model"},  # to try what a config names
     "report": {"errors", "record"},
-    "sweep": FOUNDATION | {"config", "lease"},
+    "sweep": FOUNDATION | {"config", "holder"},
     "build": FOUNDATION
     | {"board", "callbacks", "checkpoint", "company", "config", "data", "environment", "explain", "model", "stopping"},
     "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},

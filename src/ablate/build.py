@@ -104,7 +104,7 @@ def build(
             RandomStreams(config.seed),
             *callbacks.values(),
             keeper,
-            BestAndLast(folder / FOLDER, held, identity, stopping),
+            BestAndLast(folder / FOLDER, held, identity, stopping, tell),
         ],
         plugins=[held, cluster()],
         use_distributed_sampler=False,  # the loader's own sampler shards by rank

@@ -1,8 +1,9 @@
 """Who works in a folder: `lease.json`, renewed every two seconds by whoever does, and removed at the end.
 
 Two commands in one run or sweep directory would destroy each other's results. A lease whose owner is dead is taken
-over. On the owner's own machine that is asked of its process table; from another machine only the age of the file can
-tell, and that by the clock of the file server: the clocks of two machines need not agree.
+over (`ablate.holder` says how that is told). Whoever was away for long enough to be taken for dead asks whether the
+folder is still its own before it writes there (`is_held`). Made for folders that many machines share: it relies on
+`link` and `rename`, not on locks.
 """
 
 import contextlib
@@ -12,41 +13,21 @@ import logging
 import os
 import secrets
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ablate.errors import UserError
+from ablate.holder import FILE_NAME, STALE_SECONDS, Holder, machine, process_start, read_lease
 
-FILE_NAME = "lease.json"
 RENEW_SECONDS = 2.0
-STALE_SECONDS = 120.0  # without a renewal, seen from another machine
+LOCK_SECONDS = 1.0  # at most, for a lock that spares two commands a race; without it they settle it all the same
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lease. `progress`: what it told last, such as epoch (from 1), epochs, batch, batches."""
-
-    pid: int
-    host: str
-    machine: str  # this boot of this kernel, and its process table: where a pid means something
-    process: str  # when the process started: a pid alone is given out again
-    token: str  # of this very lease
-    progress: dict[str, Any] = field(default_factory=dict)
-
-    def is_alive(self, age: float) -> bool:
-        """`age`: seconds since the lease was renewed."""
-        if self.machine == _machine():
-            return _process_start(self.pid) == self.process
-        return age < STALE_SECONDS
 
 
 class Lease:
@@ -55,10 +36,11 @@ class Lease:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._holder = Holder(
-            os.getpid(), socket.gethostname(), _machine(), _process_start(os.getpid()), secrets.token_hex(8)
+            os.getpid(), socket.gethostname(), machine(), process_start(os.getpid()), secrets.token_hex(8)
         )
         self._over, self._writing = threading.Event(), threading.Lock()
-        self.lost = False  # to another process, which took this one for dead
+        self._lost = False  # to another process, which took this one for dead
+        self._sure = _awake()  # at this moment it was ours
 
     @classmethod
     def take(cls, folder: Path) -> "Lease":
@@ -79,6 +61,22 @@ class Lease:
         """Values for the next renewal: epoch (from 1), epochs, batch, batches, val_accuracy, whatever is known."""
         self._holder.progress.update(progress)
 
+    def is_held(self) -> bool:
+        """Whether the folder is still this process's: to be asked before anything is written there.
+
+        The file is looked at only after a pause in which others may have taken the folder: the machine was asleep, the
+        process stopped, or the file server did not answer. If it still does not, the answer is no.
+        """
+        if not self._lost and self._was_away():
+            with self._writing:
+                begun = _awake()
+                try:
+                    self._lost = not self._is_mine()
+                except OSError:
+                    return False
+                self._sure = begun
+        return not self._lost
+
     def release(self) -> None:
         """Remove the lease, unless another process has it by now."""
         if self._over.is_set() or os.getpid() != self._holder.pid:
@@ -98,11 +96,14 @@ class Lease:
 
     def _create(self) -> None:
         while True:
+            self._sure = _awake()
             temporary = self._written()
             try:
                 os.link(temporary, self._path)  # fails if there is one, on network file systems too
                 return
             except FileExistsError:
+                if os.stat(temporary).st_nlink == 2:
+                    return  # it was made, but the server's answer was lost, and the second try found the first
                 with _one_at_a_time(self._path.parent):
                     self._remove_stale()
             finally:
@@ -110,23 +111,22 @@ class Lease:
 
     def _remove_stale(self) -> None:
         """Raises `UserError` unless the lease that is there is gone, or its owner dead."""
-        found, age = _read(self._path)
-        if age is None:
+        lease = read_lease(self._path)
+        if lease is None:
             return  # released meanwhile
-        if found.is_alive(age) if found else age < STALE_SECONDS:
+        found = lease.holder
+        if lease.is_alive():
             who = f"process {found.pid} on {found.host}" if found else "a process that cannot be named"
             raise UserError.of(
                 f"{self._path.parent} is in use by {who}",
                 "one command in a folder at a time",
-                f"kill {found.pid}" if found and found.machine == _machine() else f"rm '{self._path}' if that is dead",
+                f"kill {found.pid}" if found and found.machine == machine() else f"rm '{self._path}' if that is dead",
             )
         aside = self._path.with_name(f".{FILE_NAME}.{self._holder.token}")
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.rename(self._path, aside)  # of several machines that try, one succeeds
-        except FileNotFoundError:
-            return
-        moved, _ = _read(aside)
-        if moved is not None and found is not None and moved.token != found.token:
+        moved = read_lease(aside)
+        if moved is not None and moved.holder is not None and found is not None and moved.holder.token != found.token:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, self._path)  # someone was quicker, and it is theirs
         aside.unlink(missing_ok=True)
@@ -138,20 +138,38 @@ class Lease:
             with self._writing:
                 if self._over.is_set():
                     return
+                begun = _awake()
                 try:
                     if not self._is_mine():
-                        self.lost = True
+                        self._lost = True
                         return
-                    os.replace(self._written(), self._path)
-                except FileNotFoundError:
-                    continue  # the folder is being moved, or was removed
-                except OSError:  # a full disk: what is there stays, and is renewed all the same
-                    with contextlib.suppress(OSError):
-                        os.utime(self._path)
+                    self._write_again()
+                    self._sure = begun
+                except OSError:  # the folder is being moved, or was removed, or the file server does not answer
+                    continue
+
+    def _write_again(self) -> None:
+        try:
+            temporary = self._written()
+        except FileNotFoundError:
+            raise
+        except OSError:  # a full disk: what is there stays, and is renewed all the same
+            os.utime(self._path)
+            return
+        try:
+            os.replace(temporary, self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _is_mine(self) -> bool:
-        found, age = _read(self._path)
-        return age is None or (found is not None and found.token == self._holder.token)
+        lease = read_lease(self._path)
+        if lease is None:  # the folder is being moved; but after a long pause somebody has had it, and is done with it
+            return not self._was_away()
+        return lease.holder is not None and lease.holder.token == self._holder.token
+
+    def _was_away(self) -> bool:
+        """Long enough, nearly, for others to take this process for dead."""
+        return _awake() - self._sure > STALE_SECONDS / 2
 
     def _written(self) -> Path:
         handle, name = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=self._path.parent)
@@ -165,66 +183,26 @@ class Lease:
         return Path(name)
 
 
-def holder(folder: Path) -> Holder | None:
-    """Who works in `folder` at this moment; None if nobody alive does."""
-    found, age = _read(folder / FILE_NAME)
-    return found if found is not None and age is not None and found.is_alive(age) else None
-
-
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Between looking at a lease and removing it, nobody else on this machine does. A kill releases it."""
+    """Between looking at a lease and removing it, nobody else on this machine does, as a rule. A kill releases it."""
     handle = os.open(folder, os.O_RDONLY)
+    end = time.monotonic() + LOCK_SECONDS
     try:
-        with contextlib.suppress(OSError):  # network file systems may have no locks on folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.002)
+            except OSError:
+                break  # network file systems may have no locks on folders
+            else:
+                break
         yield
     finally:
         os.close(handle)
 
 
-def _read(path: Path) -> tuple[Holder | None, float | None]:
-    """What the lease says (None: it is no lease), and the seconds since it was renewed (None: there is none)."""
-    try:
-        content = path.read_text(encoding="utf-8")
-        age = _now(path.parent) - path.stat().st_mtime
-    except FileNotFoundError:
-        return None, None
-    except UnicodeDecodeError:
-        return None, _now(path.parent) - path.stat().st_mtime
-    try:
-        found = Holder(**json.loads(content))
-    except (ValueError, TypeError):
-        return None, age
-    return found, age
-
-
-def _now(folder: Path) -> float:
-    """By the clock that dates the files of `folder`."""
-    try:
-        with tempfile.NamedTemporaryFile(prefix=f".{FILE_NAME}.", dir=folder) as probe:
-            return os.stat(probe.name).st_mtime
-    except OSError:  # not mine to write in
-        return time.time()
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # a container has pids of its own
-    except OSError:
-        return socket.gethostname()
-
-
-def _process_start(pid: int) -> str:
-    """Empty for a process that has ended, also if nobody has asked for its exit code yet."""
-    if Path("/proc/self/stat").exists():
-        try:
-            state, *rest = (
-                Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            )
-        except OSError:
-            return ""
-        return "" if state in "ZX" else rest[18]  # proc(5): field 22, in ticks since boot
-    ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return ps.stdout.strip()
+def _awake() -> float:
+    """Seconds, by a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

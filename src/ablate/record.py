@@ -3,6 +3,7 @@
 Written first with status `running`, replaced atomically: whoever reads a run directory at any time finds a true record.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from ablate.errors import UserError
 
 FILE_NAME = "run.json"
 PART = ".part"  # closes the name of a file that is being written
+_TRIES = 10  # to read a file that is replaced while it is read
 _OF_A_RUN = (".hydra", "checkpoints", "gradcam")  # folders in which no other run lies
 SCHEMA = 1  # raised when a field changes its meaning; a reader refuses records of a newer schema
 
@@ -69,7 +71,7 @@ class RunRecord:
         """The record in `folder`. Raises `UserError` for one that is missing, cut short or of a newer schema."""
         path = folder / FILE_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_whole(path))
         except FileNotFoundError:
             raise UserError.of(
                 f"{folder} has no {FILE_NAME}", "a run directory", "ls outputs/runs outputs/sweeps"
@@ -110,6 +112,24 @@ def find_folders(folder: Path, file: str) -> Iterator[Path]:
             yield Path(place)
         if FILE_NAME in files:
             below[:] = [name for name in below if name not in _OF_A_RUN]
+
+
+def read_whole(path: Path) -> bytes:
+    """A file that others may replace at any moment: the old content, or the new. Raises `OSError`."""
+    return read_dated(path)[0]
+
+
+def read_dated(path: Path) -> tuple[bytes, float]:
+    """The same, with the time at which that content was written, by the clock of the file server."""
+    for left in reversed(range(_TRIES)):
+        try:
+            with path.open("rb") as file:
+                return file.read(), os.fstat(file.fileno()).st_mtime
+        except OSError as error:
+            # NFS: once a file is replaced the server does not know the old one, which this reader had open.
+            if error.errno != errno.ESTALE or not left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def write_atomically(path: Path, content: str | bytes | memoryview) -> None:

@@ -101,8 +101,8 @@ def _attempt(
 
     def tell(**progress: Any) -> None:
         if lease is not None:
-            if lease.lost:
-                raise _TakenOverError(f"another process has taken {folder} over")
+            if not lease.is_held():
+                raise _TakenOverError(f"another process has taken {folder} over, or its disk does not answer")
             lease.tell(**progress)
 
     def end(status: Any, reason: str) -> None:
@@ -139,7 +139,7 @@ def _attempt(
     except Diverged as error:
         record.status, record.error = "diverged", str(error)
         log.error("diverged: %s", error)
-    except RankLostError as error:
+    except (RankLostError, _TakenOverError) as error:
         record.status, record.error = "failed", str(error)
         log.error("run failed: %s", error)
     except Exception as error:
@@ -150,7 +150,7 @@ def _attempt(
         log.log(logging.ERROR if is_ours else logging.DEBUG, "%s", traceback.format_exc())
     finally:
         stopping.is_deaf = True  # what follows takes no time, and is what the signal is waiting for
-        if lease is None or not lease.lost:
+        if lease is None or lease.is_held():
             record.seconds["total"] = seconds.get("total", 0.0) + time.monotonic() - begun
             record.finished = _now()
             _close(record, folder, board)

@@ -1,6 +1,7 @@
 """What ends a run before its time leaves a true record, a good checkpoint and a sentence."""
 
 import contextlib
+import json
 import os
 import resource
 import subprocess
@@ -11,8 +12,9 @@ import pytest
 import torch
 from killing import BATCHES, assert_same_run, attempt, forked, modules_trained
 
-from ablate import checkpoint
+from ablate import checkpoint, lease
 from ablate.errors import UserError
+from ablate.holder import FILE_NAME as LEASE
 from ablate.lease import Lease
 from ablate.record import RunRecord
 
@@ -174,18 +176,27 @@ def test_a_folder_in_which_another_works_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_was_taken_over_writes_nothing_more(tmp_path, monkeypatch):
+@pytest.mark.parametrize("found", ["another's lease", "no lease: the other one is done"])
+@pytest.mark.parametrize("at", [("train_batch", 1, 1), ("train_batch", 1, BATCHES - 1), ("test_batch", 0)])
+def test_a_run_that_comes_back_after_it_was_taken_over_writes_nothing_more(tmp_path, monkeypatch, at, found):
+    """As on a machine that was asleep for longer than others wait for a sign of life."""
     seen = {}
 
-    def lose() -> None:
-        kept = [path for path in tmp_path.rglob("*") if path.suffix in (".ckpt", ".csv") or path.name == "run.json"]
-        seen.update({path: path.read_bytes() for path in kept})
-        for lease in leases:
-            lease.lost = True
+    def sleep_for_long() -> None:
+        kept = [path for path in tmp_path.rglob("*") if path.suffix in (".ckpt", ".csv", ".npz", ".json")]
+        seen.update({path: path.read_bytes() for path in kept if path.name != LEASE})
+        path = tmp_path / LEASE
+        if found.startswith("no"):
+            path.unlink()
+        else:
+            path.write_text(json.dumps({**json.loads(path.read_text()), "token": "another"}))
+        monkeypatch.setattr(lease, "_awake", lambda: awake() + lease.STALE_SECONDS)
 
-    leases = []
-    take = Lease.take.__func__
-    monkeypatch.setattr(Lease, "take", classmethod(lambda cls, folder: leases.append(take(cls, folder)) or leases[-1]))
-    record = attempt(tmp_path, at=("train_batch", 1, 1), do=lose)
+    awake = lease._awake
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 60.0)  # nothing but the question before a write can save the folder
+    record = attempt(tmp_path, at=at, do=sleep_for_long)
     assert record.status == "failed"
-    assert {path: path.read_bytes() for path in seen} == seen
+    assert "another process has taken" in record.error
+    left = {path for path in tmp_path.rglob("*") if path.suffix in (".ckpt", ".csv", ".npz", ".json")}
+    assert {path: path.read_bytes() for path in left if path.name != LEASE} == seen
+    assert (tmp_path / LEASE).exists() == (found == "another's lease")

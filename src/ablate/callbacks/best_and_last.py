@@ -1,7 +1,7 @@
 """Keeps `best.ckpt` and `last.ckpt`, and ends a training that was asked to stop."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,18 @@ class BestAndLast(Checkpoint):
     from a checkpoint finds on disk all that was logged before it.
 
     identity: plain values that say which run this is, kept in each checkpoint under "run".
-    stopping: asked after every batch, in training and in validation.
+    stopping: asked after every batch, in training and in validation. tell: asked before each write (see RecordKeeper).
     """
 
-    def __init__(self, folder: Path, held: HeldCheckpoint, identity: Mapping[str, Any], stopping: Stopping) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        held: HeldCheckpoint,
+        identity: Mapping[str, Any],
+        stopping: Stopping,
+        tell: Callable[..., None] = lambda **_: None,
+    ) -> None:
+        self._tell = tell
         self.folder, self._held, self._identity, self._stopping = folder, held, dict(identity), stopping
         self.best_epoch: int | None = None
         self.best_value = -math.inf
@@ -116,6 +124,8 @@ class BestAndLast(Checkpoint):
 
     def _write(self, trainer: pl.Trainer) -> None:
         due, self._due = self._due, ()
+        if due:
+            self._tell()
         board = writer(trainer)
         if due and board is not None:
             board.flush()

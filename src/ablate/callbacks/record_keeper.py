@@ -29,6 +29,8 @@ class RecordKeeper(KeepsAnswers):
     "val/accuracy". `timings`, apart because no two runs have the same: epoch, seconds (of training so far, validation
     included) and what is under throughput/. Both are kept in the checkpoints, so that a training that goes on from one
     has the rows of the epochs before it, and no others.
+
+    tell: hears how far the training is; asked before each write, it raises if the folder is not this run's any more.
     """
 
     def __init__(self, record: RunRecord, folder: Path, tell: Callable[..., None] = lambda **_: None) -> None:
@@ -90,6 +92,7 @@ class RecordKeeper(KeepsAnswers):
         log.debug("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
 
     def _write(self) -> None:
+        self._tell()
         write_atomically(self._folder / "metrics.csv", as_csv(self.rows, ["epoch", "step"]))
         write_atomically(self._folder / "timings.csv", as_csv(self.timings, ["epoch", "seconds"]))
         self._record.artifacts.update(metrics="metrics.csv", timings="timings.csv")
@@ -98,6 +101,7 @@ class RecordKeeper(KeepsAnswers):
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._tell()
         probabilities, labels = self.take_answers()
         buffer = io.BytesIO()
         np.savez_compressed(buffer, label=labels, predicted=probabilities.argmax(1), probability=probabilities.max(1))

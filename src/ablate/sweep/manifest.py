@@ -15,7 +15,7 @@ from typing import Any
 
 from ablate.errors import UserError
 from ablate.record import FILE_NAME as RECORD
-from ablate.record import config_hash, write_atomically
+from ablate.record import config_hash, read_whole, write_atomically
 from ablate.sweep.state import state_of
 
 FILE_NAME = "sweep.json"
@@ -88,7 +88,7 @@ class Manifest:
         """Raises `UserError` for one that is missing, cut short or of another schema."""
         path = folder / FILE_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_whole(path))
             if content["schema"] != SCHEMA:
                 raise UserError.of(
                     f"{path} has schema {content['schema']}",

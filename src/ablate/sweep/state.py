@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.errors import UserError
-from ablate.lease import holder
+from ablate.holder import holder
 from ablate.record import FILE_NAME, RunRecord
 
 Status = Literal["pending", "running", "done", "failed", "interrupted", "diverged"]
