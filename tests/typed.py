@@ -60,6 +60,7 @@ def _type(place: str, arguments: tuple[str, ...], variables: dict[str, str]) -> 
     for name in (name for name, value in variables.items() if not value):
         del os.environ[name]
     os.chdir(place)
+    sys.path.insert(0, place)  # a user's own packages
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     log = open(LOG, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (until the end)
@@ -72,6 +73,8 @@ def _type(place: str, arguments: tuple[str, ...], variables: dict[str, str]) -> 
         sys.argv = ["ablate", *arguments]
         main()
     from ablate.command import run_command
+    from ablate.training import pretend
 
-    sys.argv = [str(CONF.parent / "train.py"), *arguments]
+    pretend(str(CONF.parent / "train.py"))
+    sys.argv = [sys.argv[0], *arguments]
     sys.exit(run_command(CONF, arguments))

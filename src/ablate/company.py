@@ -74,7 +74,7 @@ class Company:
         """Say that the run is over, with this exit code, and let the others hear it: the store may end with this
         process."""
         others = [f"{each.rank} has left" for each in self.members if each.rank != environment.rank()]
-        last = time.monotonic() + LEAVE_SECONDS
+        last = time.monotonic() + (LEAVE_SECONDS if code == 0 else 1.0)  # else some may be gone
         with suppress(*LOST):
             self.store.set("over", str(code))
             if not self.store.check(["folder"]):
@@ -84,8 +84,11 @@ class Company:
 
     def folder(self) -> Path | None:
         """Where the others are to begin, once the first one has said it; None if there is nothing to do for them."""
-        self._wait("folder")
-        return Path(text) if (text := self.store.get("folder").decode()) else None
+        try:
+            self._wait("folder")
+            return Path(text) if (text := self.store.get("folder").decode()) else None
+        except LOST:
+            return None
 
     def code(self) -> int:
         """The exit code of the run, once it is over; 1 if the first process has gone without a word."""

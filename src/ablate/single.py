@@ -80,7 +80,8 @@ def _take_part(conf: Path, words: Sequence[str], company: "Company | None") -> i
     run_hydra(conf, words, _collecting(train, refused))
     UserError.raise_all(refused)
     code = EXIT_CODES[train.record.status] if train.record else 1
-    return max(code, company.code()) if company is not None else code
+    # What went wrong here is told by leaving: the others may be waiting for this process.
+    return company.code() if company is not None and code == 0 else code
 
 
 def _collecting(train: Train, refused: list[Problem]) -> Callable[[DictConfig], RunRecord | None]:

@@ -76,12 +76,3 @@ def ranks_below(pid: int) -> list[psutil.Process]:
     """The processes that Lightning has started for a run: `python train.py ... hydra.job.name=train_ddp_process_1`."""
     with_it = psutil.Process(pid).children(recursive=True)
     return [each for each in with_it if "train_ddp_process_" in " ".join(each.cmdline())]
-
-
-def leftovers() -> list[str]:
-    """Processes of runs that nobody waits for any more."""
-    return [
-        " ".join(each.info["cmdline"])
-        for each in psutil.process_iter(["cmdline", "ppid"])
-        if each.info["ppid"] == 1 and "train_ddp_process_" in " ".join(each.info["cmdline"] or ())
-    ]
