@@ -32,7 +32,7 @@ def make_slots(
     """The slots of a sweep.
 
     n_jobs: runs at once. "auto": one for each set of GPUs; on CPUs as many as cores and free memory allow.
-    threads: of torch in each run. "auto": the cores, divided.
+    threads: of torch in each process of a run; a run on several devices has one for each. "auto": the cores, divided.
     trainers: the trainer sections of the runs; each says `accelerator` and `devices`.
     gpus: ids of the visible GPUs, by default those that are there; more runs than GPUs share them in turn.
     """
@@ -42,15 +42,15 @@ def make_slots(
     )
     a_run = min(max((_gpus_of(section, len(gpus)) for section in sections), default=0), len(gpus))
     chosen = any(isinstance(section.devices, list) for section in sections)  # by hand: no slot may rename them
-    cores = num_cores()
+    cores, processes = num_cores(), max((_processes_of(section, len(gpus)) for section in sections), default=1)
     if n_jobs != "auto":
         number = int(n_jobs)
     elif a_run:
         number = max(1, len(gpus) // a_run)
     else:
-        number = max(1, min(cores, int(psutil.virtual_memory().available // memory_of_a_run)))
+        number = min(cores, int(psutil.virtual_memory().available // memory_of_a_run)) // processes
     number = max(1, min(number, num_runs))
-    each = int(threads) if threads != "auto" else max(1, cores // number)
+    each = int(threads) if threads != "auto" else max(1, cores // (number * processes))
     if not a_run or chosen:
         return [Slot(each)] * number
     return [
@@ -92,3 +92,9 @@ def _gpus_of(trainer: Any, present: int) -> int:
     if isinstance(devices, list):
         return len(devices)
     return present if devices in ("auto", -1, "-1") else int(devices)
+
+
+def _processes_of(trainer: Any, present: int) -> int:
+    """How many processes share one run: one for each device, which on a CPU is nothing but a process."""
+    on_cpu = trainer.devices if isinstance(trainer.devices, int) else 1
+    return _gpus_of(trainer, present) or on_cpu
