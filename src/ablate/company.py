@@ -121,6 +121,9 @@ def meet(config: Mapping[str, Any], seconds: float = JOIN_SECONDS) -> Company | 
         store.set(str(rank), json.dumps(ours))
         store.wait([str(each) for each in range(size)], patience)
         found = [json.loads(store.get(str(each))) for each in range(size)]
+        store.set(f"{rank} has seen all", "")
+        if rank == 0:  # whose end may be the store's
+            store.wait([f"{each} has seen all" for each in range(size)], patience)
     except LOST:
         raise UserError.of(
             f"{environment.launcher()} was to start {size} processes of this run, and not all have met at "

@@ -57,6 +57,9 @@ def train_in(
         UserError.raise_all(refused)
         show_run(folder)
         code = 128 + received[0] if received else _exit_code(train.record, folder)
+    except UserError:
+        code = 2
+        raise
     finally:
         if company is not None:
             company.close(code)

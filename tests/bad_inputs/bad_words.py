@@ -20,6 +20,14 @@ WORDS: list[tuple[list[str], list[str]]] = [
     (["model=resnet19"], ["model=resnet19: no such option", "gbn_resnet152", "type:    model=resnet18"]),
     (["experiment=asignment"], ["type:    experiment=assignment"]),
     (["hydra/launcher=slurm"], ["hydra/launcher=slurm: no such option", "basic"]),
+    # several devices
+    (["trainer=cpu", "trainer.num_nodes=2"], ["nothing has started", "torchrun --nnodes=2 --nproc_per_node=1"]),
+    (["-m", "seeds=2", "trainer=cpu", "trainer.num_nodes=2"], ["nothing has started processes", "torchrun --nnodes=2"]),
+    (["trainer=cpu", "trainer.devices=[0,5]"], ["trainer.devices=[0,5] on a CPU", "type:    trainer.devices=2"]),
+    (["trainer.devices=64", "data.batch_size=64"], ["data.batch_size=64 on 64 devices", "data.batch_size=128"]),
+    (["trainer.devices=4"], ["model.ghost_size=32 with data.batch_size=64 on 4 devices: 16 on each", "=128"]),
+    (["trainer=ddp", "trainer.sync_batchnorm=true"], ["puts plain batch norm in the place of", "model=resnet18"]),
+    (["trainer=cpu", "trainer.devices=2", "model=resnet18", "trainer.sync_batchnorm=true"], ["false: torch does it on GPUs"]),
     # the launcher
     (["-m", "seeds=2", "n_jobs=0"], ["hydra.launcher.n_jobs=0", "auto, or a whole number from 1"]),
     (["-m", "seeds=2", "n_jobs=many"], ["hydra.launcher.n_jobs=many", "type:    hydra.launcher.n_jobs=auto"]),

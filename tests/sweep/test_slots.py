@@ -81,5 +81,5 @@ def test_keys_of_the_launcher_that_make_no_sense(key, value):
 
 def test_a_run_of_several_processes_divides_its_cores_among_them():
     assert make_slots(1, "auto", [trainer("cpu", 2)], num_runs=9) == [Slot(4)]
-    assert make_slots("auto", "auto", [trainer("cpu", 4)], num_runs=9, memory_of_a_run=1) == [Slot(2)] * 2
+    assert make_slots("auto", "auto", [trainer("cpu", 4)], num_runs=9, memory_of_a_run=1) == [Slot(1)] * 2
     assert make_slots(1, "auto", [trainer("gpu", 2)], num_runs=9, gpus=["0", "1"]) == [Slot(4, ("0", "1"))]
