@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 class Cost:
     seconds: float
     peak_memory: float  # MB, the highest resident size
+    processor: float = 0.0  # seconds, of all its threads: what a busy machine does not change much
 
 
 def cost(words: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> Cost:
@@ -39,4 +40,5 @@ def cost(words: Sequence[str], folder: Path, environment: dict[str, str] | None 
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said[0][-2000:]}")
-    return Cost(seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Cost(seconds, memory, used.ru_utime + used.ru_stime)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from conditions import print_conditions
-from fresh_process import ROOT, cost
+from fresh_process import ROOT, Cost, cost
 
 from ablate.command import composer, parse_flags
 from ablate.config.compose import checked
@@ -117,7 +117,7 @@ def _write_curves(place: Path, end: float, rng: np.random.Generator) -> None:
 
 
 def measure(folder: Path, num_runs: int, rounds: int) -> None:
-    """Print a line a thing: seconds, or bytes."""
+    """Print a line a thing."""
     begun = time.perf_counter()
     manifest = make(folder, num_runs)
     print(f"\n{num_runs:,} runs, made in {time.perf_counter() - begun:.0f} s; sweep.json {_size(folder, FILE_NAME)}")
@@ -131,27 +131,37 @@ def measure(folder: Path, num_runs: int, rounds: int) -> None:
     _say("status, nothing new", lambda: _command("status", folder), rounds)
     _say("status, every record new", lambda: _command("status", folder), rounds, before=lambda: behind().write(folder))
     _say("report", lambda: _command("report", folder), rounds)
-    _say("a change: look at every run", lambda: manifest.refreshed(folder), rounds)
-    _say("a change: look, no run begun", lambda: behind().refreshed(folder / "absent"), rounds)
-    _say("a change: write sweep.json", lambda: manifest.write(folder), rounds)
+    _say("a change: look at every run", lambda: _timed(lambda: manifest.refreshed(folder)), rounds)
+    nobody = behind()
+    _say("a change: look, no run begun", lambda: _timed(lambda: nobody.refreshed(folder / "absent")), rounds)
+    _say("a change: write sweep.json", lambda: _timed(lambda: manifest.write(folder)), rounds)
     names = ("report.html", "report.md", "report.json", "results.csv")
     print(", ".join(f"{name} {_size(folder, name)}" for name in names))
 
 
-def _command(word: str, folder: Path) -> None:
+def _command(word: str, folder: Path) -> Cost:
     code = "import sys; from ablate.cli import app; app(sys.argv[1:], standalone_mode=False)"  # whatever its exit code
-    cost(["-c", code, word, str(folder)], ROOT)
+    return cost(["-c", code, word, str(folder)], ROOT)
 
 
-def _say(what: str, work: Callable[[], object], rounds: int, before: Callable[[], object] = lambda: None) -> None:
-    seconds = []
+def _timed(work: Callable[[], object]) -> Cost:
+    """Of something that is done in this process."""
+    begun, used = time.perf_counter(), time.process_time()
+    work()
+    return Cost(time.perf_counter() - begun, 0.0, time.process_time() - used)
+
+
+def _say(what: str, work: Callable[[], Cost], rounds: int, before: Callable[[], object] = lambda: None) -> None:
+    """Median and all rounds, on the wall and of processor time."""
+    costs = []
     for _ in range(rounds):
         before()
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    each = ", ".join(f"{value:.3g}" for value in sorted(seconds))
-    print(f"{what:32s} {statistics.median(seconds):8.3g} s   ({each}), load {os.getloadavg()[0]:.1f}", flush=True)
+        costs.append(work())
+    walls, used = sorted(each.seconds for each in costs), sorted(each.processor for each in costs)
+    on_wall, of_cpu = (", ".join(f"{value:.3g}" for value in values) for values in (walls, used))
+    wall, cpu = statistics.median(walls), statistics.median(used)
+    load = os.getloadavg()[0]
+    print(f"{what:30s} {wall:.3g} s ({on_wall}), of processor time {cpu:.3g} s ({of_cpu}), load {load:.1f}", flush=True)
 
 
 def _size(folder: Path, name: str) -> str:
