@@ -46,9 +46,13 @@ MAY_IMPORT = {
     "estimate": {"build", "config"},
     "training": FOUNDATION | {"company", "config", "run", "sweep"},
     "single": FOUNDATION | {"company", "config", "environment", "run", "sweep", "training"},
-    "multirun": FOUNDATION | {"config", "lease", "report", "single", "sweep", "training"},
+    "watch": FOUNDATION | {"config", "report", "sweep"},
+    "cluster": FOUNDATION | {"config", "holder", "single", "sweep", "training", "watch"},
+    "multirun": FOUNDATION | {"cluster", "config", "lease", "single", "sweep", "training", "watch"},
     "command": FOUNDATION | {"config", "environment", "estimate", "process", "multirun", "single", "sweep", "training"},
-    "resume": FOUNDATION | {"changes", "command", "config", "multirun", "single", "sweep", "training"},
+    "resume": FOUNDATION
+    | {"changes", "cluster", "command", "config", "lease", "multirun", "single", "sweep"}
+    | {"training", "watch"},
     "cli": {"errors", "explain", "process", "reopen", "report", "resume", "sweep"},
     "__main__": {"cli"},
 }

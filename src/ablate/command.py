@@ -9,18 +9,15 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
 from ablate import environment
 from ablate.config.help import help_text
-from ablate.config.shorthand import expand
+from ablate.config.shorthand import ON_SLURM, expand
 from ablate.errors import Problem, UserError
 from ablate.process import leave, prepare
-
-if TYPE_CHECKING:
-    from ablate.config.compose import Composer
 
 
 def main(conf: Path) -> NoReturn:
@@ -60,11 +57,13 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     from ablate.config.plan import plan
     from ablate.single import train_here
 
-    if options.multirun:
+    if options.multirun and ON_SLURM not in options.overrides:
         from ablate.training import preload
 
         UserError.raise_all(_sweep_in_company())
         preload()  # while this process plans
+    from ablate.config.flags import composer, valued_flags
+
     planned = plan(composer(conf, options), options.overrides, multirun=options.multirun, already=problems)
     UserError.raise_all(place_problems(planned.folder, "hydra.sweep.dir" if planned.sweep else "hydra.run.dir"))
     flags = valued_flags(options)
@@ -78,6 +77,7 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
 
 def _estimate(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> int:
     """The planned runs and their cost, from a warm-up of each variant; nothing is trained or created."""
+    from ablate.config.flags import composer
     from ablate.config.plan import plan
     from ablate.estimate import estimate
     from ablate.record import config_hash
@@ -95,29 +95,9 @@ def _estimate(conf: Path, options: argparse.Namespace, problems: Sequence[Proble
     return 0
 
 
-def composer(conf: Path, options: argparse.Namespace) -> "Composer":
-    """Of the config that these options of Hydra's choose."""
-    from ablate.config.compose import CONFIG_NAME, Composer
-
-    extra = Path(options.config_dir) if options.config_dir else None
-    return Composer(Path(options.config_path or conf), options.config_name or CONFIG_NAME, extra)
-
-
-def valued_flags(options: argparse.Namespace) -> list[str]:
-    """Hydra's options about where the config lies, from wherever Hydra looks at them."""
-    flags = {"config-path": options.config_path, "config-dir": options.config_dir}
-    named = [f"--config-name={options.config_name}"] if options.config_name else []
-    return named + [f"--{name}={Path(value).resolve()}" for name, value in flags.items() if value]
-
-
-def parse_flags(flags: Sequence[str]) -> argparse.Namespace:
-    """What `valued_flags` has written."""
-    options: argparse.Namespace = get_args_parser().parse_args(list(flags))
-    return options
-
-
 def _check_words(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -> None:
     """Raise `UserError` for words of which Hydra could not even compose a config."""
+    from ablate.config.flags import composer
     from ablate.config.overrides import compose_what_fits, parse_words
 
     of_conf = composer(conf, options)

@@ -4,87 +4,48 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ablate.config.folders import claim, variant_of
+from ablate.cluster.launch import Cluster, hand_over, is_for_cluster, look_at_cluster, wait_for
+from ablate.cluster.task import Task
+from ablate.config.folders import claim
 from ablate.config.plan import Plan
 from ablate.errors import Problem, UserError
 from ablate.lease import Lease
-from ablate.record import FILE_NAME, RunRecord, config_hash, one_line
+from ablate.record import RunRecord
 from ablate.single import signals
 from ablate.sweep.display import Display
 from ablate.sweep.manifest import Manifest
 from ablate.sweep.pool import Job, Pool, in_words
 from ablate.sweep.slots import Slot, make_slots, problems_of
 from ablate.sweep.state import state_of
-from ablate.sweep.table import exit_code, show_sweep
-from ablate.training import LOG, OwnProcesses, Setting, Train, program, run_hydra
+from ablate.sweep.table import exit_code, show_sweep, show_way_back
+from ablate.training import OwnProcesses, Setting, Train, program, run_hydra
+from ablate.watch import Watch, remake_report
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Watch:
-    """Keeps manifest, records, display and report true while the runs of a pool come and go."""
+@dataclass(kw_only=True)
+class LocalWatch(Watch):
+    """Of a pool on this machine."""
 
-    folder: Path
-    manifest: Manifest
-    planned: Plan
     processes: OwnProcesses
-    display: Display
     received: list[int]
     refused: list[Problem]
-    _running: dict[str, Path] = field(default_factory=dict)
-    _report_is_due: bool = False
-
-    def started(self, job: Job) -> None:
-        self._running[job.name] = Path(job.folder)
-        self.display.started(job)
 
     def ended(self, job: Job, exit_code: int) -> str:
-        folder = self._running.pop(job.name)
         refused, error = self.processes.last_words(job)
         self.refused += refused
-        state = state_of(folder)
+        state = state_of(Path(job.folder))
         if state.status in ("running", "pending") or (state.status == "interrupted" and exit_code not in (0, 130)):
-            self._say_how_it_died(job, folder, exit_code, refused[-1].given if refused else error)
-            state = state_of(folder)
-        self.display.ended(job, state, _read(folder))
-        self._report_is_due = True
-        return state.status
-
-    def changed(self) -> None:
-        self.manifest = self.manifest.refreshed(self.folder)
-        self.manifest.write(self.folder)
-        if self._report_is_due:
-            remake_report(self.folder)
-            self._report_is_due = False
-
-    def tick(self) -> None:
-        self.display.tick(self._running)
-
-    def _say_how_it_died(self, job: Job, folder: Path, exit_code: int, reason: str | None) -> None:
-        """In the record, which the run itself could not finish."""
-        reason = reason or in_words(exit_code)
-        config = self.planned.runs[job.name]
-        record = _read(folder)
-        if record is None:
-            plain = config.plain
-            variant = variant_of(self.planned.factors, job.words)
-            record = RunRecord(config.name, config.seed, variant, plain, config_hash(plain), command=list(job.words))
-        stopped = bool(self.received) and exit_code < 0
-        record.status, record.error = ("interrupted" if stopped else "failed"), reason
-        record.finished = datetime.now(UTC).isoformat(timespec="seconds")
-        try:
-            record.write(folder)
-            with (folder / LOG).open("a", encoding="utf-8") as file:
-                print(f"{record.finished} {record.status}: {reason}", file=file)
-        except OSError as error:
-            log.error("%s: %s", folder, one_line(error))
+            is_stopped = bool(self.received) and exit_code < 0
+            reason = (refused[-1].given if refused else error) or in_words(exit_code)
+            self.died(job, "interrupted" if is_stopped else "failed", reason)
+        return self.ends(job).status
 
 
 @dataclass
@@ -100,7 +61,9 @@ class Sweep:
     manifest: Manifest
     planned: Plan
     todo: frozenset[str]
-    slots: Sequence[Slot]
+    slots: Sequence[Slot] = ()
+    cluster: Cluster | None = None
+    is_left: bool = False  # by Ctrl-C, while its runs go on elsewhere
     received: list[int] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
 
@@ -127,7 +90,8 @@ class Sweep:
         jobs = [self._job(name) for name in names if name in self.todo]
         launcher, processes = self.planned.launcher, OwnProcesses(self.setting)
         with Display(len(names), len(names) - len(jobs), len(self.slots)) as display:
-            watch = Watch(self.folder, self.manifest, self.planned, processes, display, self.received, self.refused)
+            of_sweep = (self.folder, self.manifest, self.planned, display)
+            watch = LocalWatch(*of_sweep, processes=processes, received=self.received, refused=self.refused)
             Pool(
                 self.slots,
                 processes,
@@ -137,14 +101,39 @@ class Sweep:
                 received=self.received,
             ).run(jobs)
 
+    def launch_on_cluster(self, numbers: Sequence[int], submitit_folder: str) -> None:
+        """Hand those of the runs with these numbers that are to do to the cluster, and wait for all that are there."""
+        assert self.cluster is not None
+        logs, directory = Path(submitit_folder).absolute(), str(Path.cwd())
+        names = [name for number, name in enumerate(self.planned.runs) if number in set(numbers)]
+        tasks = {name: self._task(name, directory) for name in names if name in self.todo}
+        try:
+            self.cluster = hand_over(self.folder, logs, self.cluster, tasks)
+        except UserError as error:
+            self.refused += error.problems
+        jobs = [self._job(name) for name in names if name in self.cluster.there]
+        at_once = min(self.cluster.settings["array_parallelism"], max(1, len(jobs)))
+        with Display(len(names), len(names) - len(jobs), at_once) as display:
+            watch = Watch(self.folder, self.manifest, self.planned, display)
+            self.is_left = not wait_for(watch, jobs, self.cluster, logs)
+
+    def _task(self, name: str, directory: str) -> Task:
+        folder = (self.folder / name).absolute()
+        how, words = self.setting, self._words_alone(name, folder)
+        forced = None if how.forced is None else tuple(how.forced)
+        return Task(str(how.conf.resolve()), how.program, directory, str(folder), words, forced)
+
     def _job(self, name: str) -> Job:
         folder = self.folder / name
-        return Job(name, str(folder), self.planned.words_alone(name, folder))
+        return Job(name, str(folder), self._words_alone(name, folder))
+
+    def _words_alone(self, name: str, folder: Path) -> tuple[str, ...]:
+        return (*self.manifest.options, *self.planned.words_alone(name, folder))
 
 
 def begin(conf: Path, planned: Plan, overrides: Sequence[str], flags: Sequence[str], *, multirun: bool) -> int:
     """A new sweep, from its plan to its table; the exit code."""
-    slots = slots_for(planned)
+    slots, cluster = place_for(planned, len(planned.runs))
     folder = planned.folder if planned.folder_typed else claim(planned.folder)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
@@ -156,7 +145,7 @@ def begin(conf: Path, planned: Plan, overrides: Sequence[str], flags: Sequence[s
         options=tuple(flags),
         multirun=multirun,
     ).with_runs({name: config.plain for name, config in planned.runs.items()})
-    sweep = Sweep(folder, Setting(conf, manifest.program), manifest, planned, frozenset(planned.runs), slots)
+    sweep = Sweep(folder, Setting(conf, manifest.program), manifest, planned, frozenset(planned.runs), slots, cluster)
     return carry_out(sweep)
 
 
@@ -170,38 +159,24 @@ def carry_out(sweep: Sweep) -> int:
             sweep.received = received
             run_hydra(sweep.setting.conf, [*manifest.options, *multirun, *planned.words_for(folder)], sweep)
         manifest.refreshed(folder).write(folder)
+    if sweep.is_left and sweep.cluster:
+        show_way_back(folder, sweep.cluster.scancel())
+        return 128 + received[0]
     show_sweep(folder, list(planned.runs), verdict=remake_report(folder))
     UserError.raise_all(sweep.refused)
     return 128 + received[0] if received else exit_code([folder / name for name in planned.runs])
 
 
-def slots_for(planned: Plan) -> list[Slot]:
-    """Raises `UserError` for keys of the local launcher that make no sense on this machine."""
-    launcher = planned.launcher
-    if launcher["name"] != "local":
-        return []
+def place_for(planned: Plan, num_runs: int, known: Cluster | None = None) -> tuple[list[Slot], Cluster | None]:
+    """Where this many runs of a plan are to go: the slots of this machine, or the cluster; neither for Hydra's own
+    launchers. `known`: what is known of the jobs of this sweep.
+
+    Raises `UserError` for keys of the launcher that make no sense there.
+    """
+    launcher, trainers = planned.launcher, [config.trainer for config in planned.runs.values()]
+    if is_for_cluster(launcher):
+        return [], look_at_cluster(launcher, trainers, num_runs, known or Cluster())
+    if launcher["hydra/launcher"] != "local":
+        return [], None
     UserError.raise_all(problems_of(launcher))
-    trainers = [config.trainer for config in planned.runs.values()]
-    return make_slots(launcher["n_jobs"], launcher["threads"], trainers, num_runs=len(planned.runs))
-
-
-def remake_report(folder: Path) -> str:
-    """The verdict of a sweep so far, in words; the report's files in its folder. Trouble there does not end a sweep."""
-    try:
-        from ablate.report.command import report
-
-        return str(report([folder]))
-    except UserError as error:
-        return str(error)
-    except Exception:
-        log.exception("the report could not be made; type: python -m ablate report %s", folder)
-        return ""
-
-
-def _read(folder: Path) -> RunRecord | None:
-    if not (folder / FILE_NAME).is_file():
-        return None
-    try:
-        return RunRecord.read(folder)
-    except UserError:
-        return None
+    return make_slots(launcher["n_jobs"], launcher["threads"], trainers, num_runs=len(planned.runs)), None

@@ -7,22 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablate.changes import config_differences, environment_differences
-from ablate.command import composer, parse_flags
+from ablate.cluster.launch import find_jobs
 from ablate.config.compose import checked
+from ablate.config.flags import composer, parse_flags
 from ablate.config.folders import variant_of
 from ablate.config.hydra_node import hydra_problems
 from ablate.config.plan import Plan, in_folder, plan
 from ablate.config.resolvers import hydra_node
-from ablate.config.shorthand import expand
+from ablate.config.shorthand import ON_SLURM, expand
 from ablate.config.trust import untrusted_packages, untrusted_program
 from ablate.errors import Problem, UserError
-from ablate.multirun import Sweep, carry_out, slots_for
+from ablate.lease import Lease
+from ablate.multirun import Sweep, carry_out, place_for
 from ablate.record import FILE_NAME, RunRecord, config_hash
 from ablate.single import company_of, train_in
 from ablate.sweep.manifest import Manifest, is_sweep
 from ablate.sweep.state import BROKEN, TO_DO, state_of
 from ablate.sweep.table import exit_code, show_run, show_sweep
 from ablate.training import Setting, preload, pretend
+from ablate.watch import remake_report
 
 OUTPUTS = Path("outputs")
 SHOWN = 8  # differences in a message
@@ -76,10 +79,11 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
 def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force: bool) -> int:
     manifest = Manifest.read(folder).refreshed(folder)
     UserError.raise_all(untrusted_program(Path(manifest.program), folder))
-    preload()  # while this process plans
+    if ON_SLURM not in manifest.overrides:
+        preload()  # while this process plans
     if Path(manifest.directory).is_dir():
         os.chdir(manifest.directory)  # paths in the config are relative to it
-    conf, (added, dry_run, problems) = Path(manifest.conf), expand(words)
+    conf, (added, dry_run, problems) = Path(manifest.conf), expand(words, manifest.overrides)
     if dry_run:
         problems.append(Problem("dry_run=true", "words of a sweep", "leave dry_run out"))
     overrides = _merged(manifest.overrides, added)
@@ -93,13 +97,26 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
         forced=tuple(dict.fromkeys([*manifest.forced, *(forced or ())])),
     ).refreshed(folder)
     wanted = {*TO_DO, *(BROKEN if retry_failed else ())}
+    known = find_jobs(folder, planned.launcher)
     todo = frozenset(run.folder for run in manifest.runs.values() if run.status in wanted or run.folder in changed)
-    sweep = Sweep(folder, Setting(conf, manifest.program, forced), manifest, planned, todo, slots_for(planned))
-    if not todo:
-        show_sweep(folder, list(planned.runs))
-        return exit_code([folder / name for name in planned.runs])
+    todo -= known.there
+    if not todo and not known.there:
+        return _show_again(folder, manifest, list(planned.runs))
+    slots, cluster = place_for(planned, len(todo), known)
+    sweep = Sweep(folder, Setting(conf, manifest.program, forced), manifest, planned, todo, slots, cluster)
     _mark_variants(folder, planned)
     return carry_out(sweep)
+
+
+def _show_again(folder: Path, manifest: Manifest, names: Sequence[str]) -> int:
+    """What came out, of a sweep with nothing to do; its last runs may have ended while nobody looked."""
+    verdict = ""
+    if manifest != Manifest.read(folder):
+        with Lease.take(folder):
+            manifest.write(folder)
+        verdict = remake_report(folder)
+    show_sweep(folder, names, verdict=verdict)
+    return exit_code([folder / name for name in names])
 
 
 def _merged(overrides: Sequence[str], added: Sequence[str]) -> list[str]:

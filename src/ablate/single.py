@@ -43,14 +43,16 @@ def train_in(
     words: Sequence[str],
     forced: Sequence[str] | None = None,
     company: "Company | None" = None,
+    *,
+    log_only: bool = False,
 ) -> int:
-    """Train, or go on with, the run in this folder that the words describe; the exit code.
+    """Train, or go on with, the run in this folder that the words describe; the exit code. `log_only`: as in `Train`.
 
     In a process other than the first one of a run: take part in it, wherever that one has it.
     """
     if not environment.is_first_process():
         return _take_part(conf, words, company)
-    train, refused, code = Train(forced, company), list[Problem](), 1
+    train, refused, code = Train(forced, company, log_only), list[Problem](), 1
     try:
         with signals() as received:
             run_hydra(conf, words, _collecting(train, refused))

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 
 from ablate.config.compose import CONFIG_NAME, VERSION_BASE, checked
 from ablate.config.folders import variant_of
+from ablate.config.others import without_schemas
 from ablate.config.resolvers import register_resolvers
 from ablate.errors import Problem, UserError
 from ablate.record import RunRecord, one_line
@@ -42,15 +43,22 @@ register_resolvers()  # here, because a process that a launcher starts imports t
 
 @dataclass
 class Train:
-    """Hydra's task function. `forced`: differences to pass over in a run that goes on; None: there may be none."""
+    """Hydra's task function. `forced`: differences to pass over in a run that goes on; None: there may be none.
+
+    `log_only`: standard output is the log, and the log has a handler of its own.
+    """
 
     forced: Sequence[str] | None = None
     company: "Company | None" = None  # of the processes that share the run, where a launcher has started them
+    log_only: bool = False
     record: RunRecord | None = None  # of the last run
 
     def __call__(self, config: DictConfig) -> RunRecord:
         from ablate.run import run
 
+        for handler in list(logging.root.handlers) if self.log_only else ():
+            if type(handler) is logging.StreamHandler:
+                logging.root.removeHandler(handler)
         hydra_config = HydraConfig.get()
         run_config = checked(config)
         variant = variant_of(run_config.factors, hydra_config.overrides.task)
@@ -61,6 +69,7 @@ class Train:
 
 def run_hydra(conf: Path, words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     """Let Hydra compose the config of `conf/` and these words, make the folder and its log, and call the task."""
+    without_schemas()
     decorate = hydra.main(version_base=VERSION_BASE, config_path=str(conf.resolve()), config_name=CONFIG_NAME)
     before = sys.argv
     sys.argv = [before[0], *words]  # Hydra reads them there, and so does Lightning to start further processes
@@ -125,10 +134,15 @@ class OwnProcesses:
     def last_words(self, job: Job) -> tuple[list[Problem], str | None]:
         """Of a run that has ended: what it found wrong with its data or its parts, the user's to mend; and what kept
         it from even starting, ours to mend."""
-        with self._words.pop(job.name) as reader, suppress(EOFError):
-            problems, error = reader.recv()
-            return list(problems), error
-        return [], None
+        return last_words(self._words.pop(job.name))
+
+
+def last_words(reader: Connection) -> tuple[list[Problem], str | None]:
+    """What `ends_with` has sent, from the other end."""
+    with reader, suppress(EOFError):
+        problems, error = reader.recv()
+        return list(problems), error
+    return [], None
 
 
 def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoReturn:
@@ -139,24 +153,26 @@ def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoRet
     os.environ["OMP_NUM_THREADS"] = str(slot.threads)  # for further processes; here torch is loaded already
     if slot.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.devices)
-    _write_to(Path(job.folder))
-    _follow_the_sweep()
+    write_to(Path(job.folder))
+    follow_the_parent()
     pretend(how.program)
 
     import torch
 
     torch.set_num_threads(slot.threads)
-    train = Train(how.forced)
+    train = Train(how.forced, log_only=True)
 
-    def task(config: DictConfig) -> RunRecord:
-        for handler in list(logging.root.handlers):
-            if type(handler) is logging.StreamHandler:  # standard output is the log, and the log has a handler
-                logging.root.removeHandler(handler)
-        return train(config)
+    def work() -> int:
+        run_hydra(how.conf, job.words, train)
+        return EXIT_CODES.get(train.record.status, 1) if train.record else 1
 
+    ends_with(words, work)
+
+
+def ends_with(words: Connection, work: Callable[[], int]) -> NoReturn:
+    """The end of a run's process: with the exit code that `work` comes to, and what there is to say about it."""
     try:
-        run_hydra(how.conf, job.words, task)
-        code = EXIT_CODES.get(train.record.status, 1) if train.record else 1
+        code = work()
     except UserError as error:  # found in the data, or by a part that was built
         print(error, file=sys.stderr)
         words.send((error.problems, None))
@@ -172,7 +188,7 @@ def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoRet
     sys.exit(code)
 
 
-def _write_to(folder: Path) -> None:
+def write_to(folder: Path) -> None:
     """Standard output and error, of this process and of all that it starts, into the log of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     log = open(folder / LOG, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 (it stays open)
@@ -181,8 +197,8 @@ def _write_to(folder: Path) -> None:
     faulthandler.enable(log)
 
 
-def _follow_the_sweep() -> None:
-    """End this run, as by SIGTERM, when the process of its sweep is gone: nobody would hear of it."""
+def follow_the_parent() -> None:
+    """End this run, as by SIGTERM, when the process that has started it is gone: nobody would hear of it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -27,8 +27,13 @@ WORDS: list[tuple[list[str], list[str]]] = [
     (["trainer.devices=64", "data.batch_size=64"], ["data.batch_size=64 on 64 devices", "data.batch_size=128"]),
     (["trainer.devices=4"], ["model.ghost_size=32 with data.batch_size=64 on 4 devices: 16 on each", "=128"]),
     (["trainer=ddp", "trainer.sync_batchnorm=true"], ["puts plain batch norm in the place of", "model=resnet18"]),
-    (["trainer=cpu", "trainer.devices=2", "model=resnet18", "trainer.sync_batchnorm=true"], ["false: torch does it on GPUs"]),
+    (
+        ["trainer=cpu", "trainer.devices=2", "model=resnet18", "trainer.sync_batchnorm=true"],
+        ["false: torch does it on GPUs"],
+    ),
     # the launcher
+    (["hydra/launcher=submitit_slurm"], ["submitit_slurm has no effect on a single run", "-m, for a sweep"]),
+    (["-m", "seeds=2", "hydra/launcher=submitit_slurm", "retries=1"], ["retries=1", "hydra/launcher=local"]),
     (["-m", "seeds=2", "n_jobs=0"], ["hydra.launcher.n_jobs=0", "auto, or a whole number from 1"]),
     (["-m", "seeds=2", "n_jobs=many"], ["hydra.launcher.n_jobs=many", "type:    hydra.launcher.n_jobs=auto"]),
     (["-m", "seeds=2", "retries=-1"], ["hydra.launcher.retries=-1", "a whole number from 0"]),

@@ -14,6 +14,7 @@ OF_HYDRA = {
     "hydra/job_logging/ablate",
     "hydra/hydra_logging/ablate",
     "hydra/launcher/local",
+    "hydra/launcher/submitit_slurm",
 }  # in every config that is composed here
 
 
@@ -35,7 +36,7 @@ def composed(composer: Composer, option: str, pictures: Path) -> Config:
 def test_no_file_is_left_out():
     files = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml")}
     assert files == {*OPTIONS, *OF_HYDRA, "config"}
-    assert len(files) == 39
+    assert len(files) == 40
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -32,6 +32,8 @@ ATTACKS = [
     ("+hydra.hydra_logging.handlers.x.stream='ext://os.system'", "stream=ext://os.system"),
     ("+hydra.job.env_set.LD_PRELOAD=evil.so", "hydra.job.env_set.LD_PRELOAD"),
     ("+hydra.job.env_set.PYTHONPATH=evil", "hydra.job.env_set.PYTHONPATH"),
+    ("+hydra.launcher.submitit_folder=/tmp/theirs", "hydra.launcher.submitit_folder=/tmp/theirs"),
+    ("+hydra.launcher.submitit_folder='${hydra.sweep.dir}/../theirs'", "/../theirs"),
     ("hydra.searchpath=[nowhere]", "there is no such folder"),
     ("hydra.searchpath=[pkg://nowhere]", "there is no such folder"),
     ("hydra.job.name=../../x", "hydra.job.name=../../x"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.config.shorthand import expand
+from ablate.config.shorthand import ON_SLURM, expand
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 
@@ -15,6 +15,21 @@ def test_seeds_is_a_range_and_the_rest_stays_as_it_is():
     words = expand(["optimizer.nesterov=true,false", "seeds=3", "+a.seeds=4"])
     assert words.overrides == ["optimizer.nesterov=true,false", "seed=range(0,3)", "+a.seeds=4"]
     assert (words.dry_run, words.problems) == (False, [])
+
+
+def test_on_slurm_n_jobs_is_how_many_tasks_of_the_array_run_at_once():
+    words = [ON_SLURM, "n_jobs=4"]
+    assert expand(words).overrides == [ON_SLURM, "hydra.launcher.array_parallelism=4"]
+    assert expand(["n_jobs=4"], before=[ON_SLURM]).overrides == ["hydra.launcher.array_parallelism=4"]
+    assert expand([*words, "hydra/launcher=local"]).overrides[1] == "hydra.launcher.n_jobs=4"
+
+
+@pytest.mark.parametrize("word", ["retries=1", "on_failure=stop"])
+def test_keys_of_the_local_launcher_are_refused_on_slurm(word):
+    overrides, _, (problem,) = expand([word, ON_SLURM])
+    assert overrides == [ON_SLURM]
+    assert problem.given == word
+    assert "resume SWEEP --retry-failed" in problem.fix
 
 
 @pytest.mark.parametrize(("word", "asked"), [("dry_run=true", True), ("dry_run=True", True), ("dry_run=false", False)])

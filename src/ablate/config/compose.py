@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.bombs import bombs
 from ablate.config.check import MISSING, find_problems, leaves
+from ablate.config.others import without_schemas
 from ablate.config.resolvers import register_resolvers, without_hydra
 from ablate.config.schema import Config
 from ablate.config.translate import words_at
@@ -39,6 +40,7 @@ class Composer:
         version.setbase(VERSION_BASE)
         setup_globals()
         register_resolvers()
+        without_schemas()
         search_path = create_config_search_path(str(conf.resolve()))
         if extra is not None:
             search_path.prepend("command-line", f"file://{extra.resolve()}")

@@ -38,6 +38,7 @@ ENVIRONMENT = re.compile(
 )
 INTERPOLATION = re.compile(r"\$\{(?!(?:now|hydra|oc\.env|ablate\.[a-z_]+):|[A-Za-z0-9_.]+\})")
 FILE_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,80}")
+OF_SUBMITIT = re.compile(r"\$\{hydra\.sweep\.dir\}(/(?!\.+(/|$))[A-Za-z0-9_.-]+)+")  # it loads pickles from there
 SHELL = ("additional_parameters", "python", "setup", "srun_args")  # of launchers: what ends up in a shell script
 
 
@@ -100,6 +101,11 @@ def _launcher_problems(node: Mapping[str, Any], typed: Collection[str]) -> Itera
         if name in SHELL and value and not any(key == path or key.startswith(f"{path}.") for key in typed):
             allowed = "typed on the command line: it ends up in a shell, and a file may come from somebody else"
             yield Problem(f"{path} in a file", allowed, f"{path}=VALUE, or {path}=null")
+    place = launcher.get("submitit_folder") if isinstance(launcher, Mapping) else None
+    if place is not None and not OF_SUBMITIT.fullmatch(str(place)):
+        given, fix = f"hydra.launcher.submitit_folder={place}", "hydra.launcher.submitit_folder"
+        allowed = "a folder in the sweep's own: what lies there is run on the nodes"
+        yield Problem(given, allowed, f"{fix}='${{hydra.sweep.dir}}/.submitit', or leave it out")
     for path, text in _texts(launcher, "hydra.launcher"):
         if any(ord(character) < 32 for character in text):
             yield Problem(f"{path}={text!r}", "one line of text", f"leave {path} out")

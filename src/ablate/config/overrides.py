@@ -88,7 +88,7 @@ def several_values(override: Override) -> Problem:
 
 
 def of_a_sweep(override: Override) -> Problem:
-    """A key of the launcher, in a single run."""
+    """A key of the launcher, or one that only takes sweeps, in a single run."""
     key = bare_key(override).removeprefix("hydra.launcher.")
     given = f"{key}={show(override.value())} has no effect on a single run"
     return Problem(given, "-m, for a sweep", f"python train.py -m {key}={show(override.value())} seeds=5")

@@ -21,6 +21,7 @@ from ablate.config.overrides import compose_what_fits, of_a_sweep, parse_words, 
 from ablate.config.parts import part_problems
 from ablate.config.resolvers import hydra_node
 from ablate.config.schema import Config
+from ablate.config.shorthand import ON_SLURM
 from ablate.config.trust import untrusted_packages
 from ablate.errors import Problem, UserError
 
@@ -33,7 +34,7 @@ class Plan:
     """`runs`: name -> config. `folder`: of the run, or of the sweep; taken as it is if it was typed.
 
     `words`: for Hydra, all runs at once. `words_of`: name -> for this run alone, in a single run.
-    `launcher`: the node of the launcher of a sweep, with its name under `name`.
+    `launcher`: the node of the launcher of a sweep, with its name under `hydra/launcher`.
     """
 
     words: tuple[str, ...]
@@ -97,6 +98,7 @@ def plan(
     else:
         problems += [several_values(each) for each in overrides if each.is_sweep_override()]
         problems += [of_a_sweep(each) for each in overrides if bare_key(each).startswith("hydra.launcher.")]
+        problems += [of_a_sweep(each) for each in overrides if _word(each) == ON_SLURM]
         overrides = [each for each in overrides if not each.is_sweep_override()]
 
     trusted = {bare_key(each) for each in overrides} if trusted is None else trusted
@@ -209,7 +211,8 @@ def in_folder(folder: Path, *, sweep: bool) -> str:
 def _launcher(settings: DictConfig) -> dict[str, Any]:
     node = OmegaConf.to_container(settings.hydra.launcher, resolve=True)
     assert isinstance(node, dict)
-    return {"name": settings.hydra.runtime.choices.get("hydra/launcher"), **{str(key): node[key] for key in node}}
+    choice = settings.hydra.runtime.choices.get("hydra/launcher")
+    return {**{str(key): node[key] for key in node}, "hydra/launcher": choice}
 
 
 def _folder_key(sweep: bool) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ablate.errors import Problem
 
 OF_THE_LAUNCHER = ("n_jobs", "on_failure", "retries")
+ON_SLURM = "hydra/launcher=submitit_slurm"
 
 
 class Words(NamedTuple):
@@ -17,9 +18,14 @@ class Words(NamedTuple):
     problems: list[Problem]
 
 
-def expand(words: Sequence[str]) -> Words:
+def expand(words: Sequence[str], before: Sequence[str] = ()) -> Words:
     """`seeds=5` is `seed=range(0,5)`, which a shell wants quoted; `n_jobs=4` is `hydra.launcher.n_jobs=4`, and so are
-    the other keys of the local launcher; `dry_run=true` is taken out."""
+    the other keys of the local launcher, or array_parallelism on SLURM; `dry_run=true` is taken out.
+
+    before: the words of the sweep that these are added to.
+    """
+    named = [word for word in (*before, *words) if word.startswith("hydra/launcher=")]
+    on_slurm = named[-1:] == [ON_SLURM]
     overrides: list[str] = []
     problems: list[Problem] = []
     dry_run = False
@@ -33,6 +39,11 @@ def expand(words: Sequence[str]) -> Words:
             dry_run = value.lower() == "true"
         elif key == "dry_run":
             problems.append(Problem(word, "true or false", "dry_run=true"))
+        elif key == "n_jobs" and on_slurm:
+            overrides.append(f"hydra.launcher.array_parallelism={value}")
+        elif key in OF_THE_LAUNCHER and on_slurm:
+            allowed = "with hydra/launcher=local; SLURM carries on with the others, and nothing is tried again unasked"
+            problems.append(Problem(word, allowed, "python -m ablate resume SWEEP --retry-failed, afterwards"))
         elif key in OF_THE_LAUNCHER:
             overrides.append(f"hydra.launcher.{word}")
         else:

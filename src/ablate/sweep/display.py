@@ -52,12 +52,14 @@ class Display:
         self._num_begun += 1
         self._begun[job.name] = time.monotonic()
         if self._live is None:
-            self._say(f"run {min(self._num_begun, self._num_runs)} of {self._num_runs}: {job.name}")
+            self.say(f"run {min(self._num_begun, self._num_runs)} of {self._num_runs}: {job.name}")
         else:
             self._tasks[job.name] = self._bars.add_task(job.name, total=None, state="starting")
 
-    def ended(self, job: Job, state: State, record: RunRecord | None) -> None:
-        took = time.monotonic() - self._begun.pop(job.name)
+    def ended(self, job: Job, state: State, record: RunRecord | None, took: float | None = None) -> None:
+        """took: seconds, if it has not run just as long as this display has known of it."""
+        watched = time.monotonic() - self._begun.pop(job.name)
+        took = watched if took is None else took
         if state.status == "done":
             self._num_done += 1
             self._seconds.append(took)
@@ -66,7 +68,7 @@ class Display:
         if (task := self._tasks.pop(job.name, None)) is not None:
             self._bars.remove_task(task)
         said = outcome(record) if record is not None else state.status
-        self._say(f"{job.name}: {said}  {duration(took)}")
+        self.say(f"{job.name}: {said}  {duration(took)}")
 
     def tick(self, folders: dict[str, Path]) -> None:
         """folders: of the runs that go on, by name."""
@@ -95,7 +97,7 @@ class Display:
         waiting = self._num_runs - self._num_done - self._num_broken - len(self._begun)
         return (running + mean * max(0, waiting)) / self._num_slots
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from ablate.record import FILE_NAME, RunRecord
 Status = Literal["pending", "running", "done", "failed", "interrupted", "diverged"]
 TO_DO: tuple[Status, ...] = ("pending", "interrupted")  # what a resume goes on with without being asked twice
 BROKEN: tuple[Status, ...] = ("failed", "diverged")
+GONE = "its process is gone"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,6 @@ def state_of(folder: Path) -> State:
     if record.status == "running":
         alive = holder(folder)
         if alive is None:
-            return State("interrupted", record.attempts, "its process is gone")
+            return State("interrupted", record.attempts, GONE)
         return State("running", record.attempts, None, alive.progress)
     return State(record.status, record.attempts, record.error, settled=True)

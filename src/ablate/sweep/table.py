@@ -64,6 +64,14 @@ def show_run(folder: Path, console: Console | None = None) -> None:
     _show_way_on(folder, {record.status} if record else set(), console)
 
 
+def show_way_back(folder: Path, scancel: str, console: Console | None = None) -> None:
+    """What to type after Ctrl-C, which does not reach the runs on a cluster."""
+    console = console or terminal()
+    console.print("\nthe jobs on the cluster go on", highlight=False)
+    again = f"{_python()} -m ablate resume {shlex.quote(os.path.relpath(folder))}"
+    console.print(f"wait again: {again}\nend them:   {scancel}", soft_wrap=True, highlight=False, markup=False)
+
+
 def exit_code(folders: Sequence[Path]) -> int:
     """0: all done; 1: one failed, or died before its record said how it ended; 130: one was interrupted."""
     statuses = {record.status if record else None for record in map(_read, folders)}
