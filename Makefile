@@ -1,11 +1,11 @@
-# make demo | test | board | bench | chaos      Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
+# make demo | test | test-cluster | board | bench | chaos      Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: setup demo test check board bench chaos lock
+.PHONY: setup demo test test-cluster check board bench chaos lock
 
 setup: .venv/ready
 
@@ -27,6 +27,11 @@ test: setup
 	pytest
 
 check: test
+
+# Sweeps on a real SLURM of one node, which lives in a temporary folder: three minutes. Installs Debian's packages.
+test-cluster: setup
+	tests/cluster/install.sh
+	pytest -m cluster tests/cluster
 
 board: setup
 	python -m ablate board outputs
