@@ -45,7 +45,7 @@ MAY_IMPORT = {
     | {"company", "guard", "quiet", "trouble"},
     "estimate": {"build", "config"},
     "training": FOUNDATION | {"company", "config", "run", "sweep"},
-    "single": FOUNDATION | {"company", "config", "environment", "run", "sweep", "training"},
+    "single": FOUNDATION | {"company", "config", "environment", "holder", "run", "sweep", "training"},
     "watch": FOUNDATION | {"config", "report", "sweep"},
     "cluster": FOUNDATION | {"config", "holder", "single", "sweep", "training", "watch"},
     "multirun": FOUNDATION | {"cluster", "config", "lease", "single", "sweep", "training", "watch"},

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ablate.errors import UserError
 
 FILE_NAME = "run.json"
+MANIFEST_NAME = "sweep.json"  # of a sweep: which runs it set out to do
 PART = ".part"  # closes the name of a file that is being written
 _TRIES = 10  # to read a file that is replaced while it is read
 _OF_A_RUN = (".hydra", "checkpoints", "gradcam")  # folders in which no other run lies

@@ -73,7 +73,10 @@ def run(
         if not environment.is_first_process():
             stopping.is_deaf = True  # a signal ends the first process, and that ends this one
             follow_the_first(company)
-        start = find_start(folder, config.plain, forced)
+        try:
+            start = find_start(folder, config.plain, forced)
+        except StoppedAtOnce:  # while a checkpoint was read
+            return replace(record, status="interrupted", error=f"stopped by {stopping.name}")
         if start.old is not None and start.old.status == "done":
             return start.old
         with environment.borrowed(start.num_threads):
@@ -96,7 +99,7 @@ def _attempt(
     lease: Lease | None,
     company: Company | None,
 ) -> RunRecord:
-    folder, begun, seconds = start.folder, time.monotonic(), dict(record.seconds)
+    folder, begun, seconds, is_trained = start.folder, time.monotonic(), dict(record.seconds), False
     board: Board | None = None
 
     def tell(**progress: Any) -> None:
@@ -126,13 +129,16 @@ def _attempt(
         _save(record, folder)
         if company is not None and company.is_first:
             company.open(folder)
+        is_trained = True
         with guarded(parts.trainer, company, folder, end):
             _fit(parts, record, start.path)
             _test(parts, folder, record, seconds.get("test", 0.0))
         record.status = "done"
     except UserError as error:
         record.status, record.error = "failed", error.problems[0].given
-        raise
+        if not is_trained:  # the command, or its data, was wrong
+            raise
+        log.error("run failed: %s", error)  # what was trained is kept
     except (Stopped, StoppedAtOnce, KeyboardInterrupt, SystemExit):  # the last two from Lightning, and its processes
         record.status, record.error = "interrupted", f"stopped by {stopping.name}"
         log.warning("%s: %s", record.error, folder)

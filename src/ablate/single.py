@@ -14,6 +14,7 @@ from ablate.config.folders import claim, missing_of, remove_run
 from ablate.config.plan import Plan, in_folder
 from ablate.config.schema import Config
 from ablate.errors import Problem, UserError
+from ablate.holder import holder
 from ablate.record import RunRecord
 from ablate.sweep.table import exit_code, show_run
 from ablate.training import EXIT_CODES, Train, run_hydra
@@ -32,7 +33,7 @@ def train_here(conf: Path, planned: Plan, flags: Sequence[str]) -> int:
     try:
         return train_in(folder, conf, [*flags, *planned.words_for(folder)], company=company)
     except UserError:
-        if first and not there_before:
+        if first and not there_before and holder(folder) is None:  # else it is another command's, which was faster
             remove_run([folder, *above])
         raise
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from ablate.company import Company
 
 EXIT_CODES = {"done": 0, "failed": 1, "diverged": 1, "interrupted": 130}
-PRELOAD = ["ablate.training", "ablate.run"]  # what every run imports: 5 s that only the first one pays
+# What every run imports: 5 s that only the first one pays.
+PRELOAD = ["ablate.sweep.apart", "ablate.training", "ablate.run"]
 LOG = "train.log"  # in the run directory, as conf/config.yaml names it
 
 register_resolvers()  # here, because a process that a launcher starts imports this file to find `Train`

@@ -43,7 +43,7 @@ class Tally:
     kills: Counter[str] = field(default_factory=Counter)  # by victim and signal
     commands: int = 0
     runs_lost: int = 0
-    checkpoints_lost: int = 0  # resumes that began from scratch although an epoch had been saved, or from an older one
+    checkpoints_lost: int = 0  # resumes from scratch although something had been saved, and saved steps that vanished
     processes_left: int = 0
     different: list[str] = field(default_factory=list)
 
@@ -62,10 +62,12 @@ class Chaos:
     def attack(self, tally: Tally, most: int) -> None:
         """Kill and resume until the sweep is done, `most` times at the utmost."""
         for _ in range(most):
+            had, resumed = self._saved(), self._resumed()
             process = self._start()
             tally.commands += 1
             self._wait_a_while(process)
             if process.exitcode is not None:
+                tally.checkpoints_lost += self._from_scratch(had, resumed)
                 break
             saved = self._saved()
             victim, number = self._victim(process), self.random.choice(SIGNALS)
@@ -78,11 +80,15 @@ class Chaos:
                     os.kill(process.pid or 0, signal.SIGTERM)
             self._finish(process)
             tally.processes_left += self._left()
+            tally.checkpoints_lost += self._from_scratch(had, resumed)
             tally.checkpoints_lost += sum(now < before for now, before in zip(self._saved(), saved, strict=True))
-        while self._finish(self._start()) != 0:
+        code = -1
+        while code != 0:
+            had, resumed = self._saved(), self._resumed()
+            code = self._finish(self._start())
             tally.commands += 1
+            tally.checkpoints_lost += self._from_scratch(had, resumed)
             assert tally.commands < 10 * most + 10, (self.place / "commands.log").read_text()[-4000:]
-        tally.commands += 1
 
     def _start(self) -> Any:
         began = (self.sweep / "sweep.json").exists()
@@ -119,18 +125,35 @@ class Chaos:
     def _left(self) -> int:
         return len(self._runs())
 
+    def _from_scratch(self, had: list[int], resumed: list[list[Any]]) -> int:
+        """Runs that have begun again from nothing since then, when they had a checkpoint."""
+        new = [now[len(before) :] for now, before in zip(self._resumed(), resumed, strict=True)]
+        lost = [any(each["from_checkpoint"] is None for each in entries) for entries in new]
+        return sum(step > 0 and each for step, each in zip(had, lost, strict=True))
+
+    def _resumed(self) -> list[list[Any]]:
+        """What each planned run has gone on from so far, in the words of its record."""
+        found = []
+        for folder in self._folders():
+            path = folder / "run.json"
+            found.append(json.loads(path.read_text()).get("resumed", []) if path.exists() else [])
+        return found
+
+    def _folders(self) -> list[Path]:
+        names = [f"nesterov={'false' if number % 2 else 'true'},seed={number // 2}" for number in range(4)]
+        return [self.sweep / name for name in names]
+
     def _saved(self) -> list[int]:
-        """Epochs that each planned run could go on after, by its checkpoint on the disk; -1 without any."""
+        """Optimizer steps that each planned run could go on after, by its checkpoints on the disk; -1 without any."""
         import torch
 
         found = []
-        for number in range(4):
-            folder = self.sweep / f"nesterov={'false' if number % 2 else 'true'},seed={number // 2}"
-            epoch = -1
+        for folder in self._folders():
+            step = -1
             for path in (folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt"):
                 with suppress(Exception):
-                    epoch = max(epoch, torch.load(path, weights_only=True)["global_step"])
-            found.append(epoch)
+                    step = max(step, torch.load(path, weights_only=True)["global_step"])
+            found.append(step)
         return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from ablate.config.compose import Composer
 from ablate.config.plan import compose, plan
 from ablate.errors import UserError
-from ablate.record import FILE_NAME, config_hash
+from ablate.record import FILE_NAME, MANIFEST_NAME, config_hash
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -99,6 +99,13 @@ def test_runs_of_one_second_stay_apart(composer, monkeypatch):
     assert second == first.with_name(f"{first.name}-2")
     assert plan(composer, []).folder == first.with_name(f"{first.name}-3")
     Composer(CONF)  # puts `now` back
+
+
+def test_a_sweep_takes_no_folder_of_another_one(composer):
+    Path("there").mkdir()
+    Path("there", MANIFEST_NAME).write_text("{}")
+    with pytest.raises(UserError, match=r"there holds a sweep[^!]*python -m ablate resume 'there'"):
+        plan(composer, ["seed=5,6", "hydra.sweep.dir=there"], multirun=True)
 
 
 def test_a_folder_that_was_typed_is_taken_unless_it_holds_a_run(composer, monkeypatch):

@@ -37,6 +37,16 @@ def test_an_exception_is_in_the_record_and_in_the_log_and_the_run_can_go_on(tmp_
     assert_same_run(tmp_path, reference)
 
 
+def test_data_that_turn_out_wrong_after_the_training_cost_the_test_alone(tmp_path, reference, caplog):
+    wrong = UserError.of("a picture is cut short", "whole pictures", "rm PICTURE")
+    record = attempt(tmp_path, at=("test_batch", 0), do=fail(wrong))
+    assert (record.status, record.error) == ("failed", "a picture is cut short")
+    assert "rm PICTURE" in caplog.text
+    record = attempt(tmp_path)
+    assert record.resumed[0]["from_epoch"] == record.config["trainer"]["max_epochs"]
+    assert_same_run(tmp_path, reference)
+
+
 @pytest.mark.parametrize("where", ["train", "val"])
 def test_a_loss_that_is_no_number_any_more_ends_the_run_before_its_checkpoint(tmp_path, where):
     def poison() -> None:

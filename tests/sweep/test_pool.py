@@ -4,6 +4,8 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -159,3 +161,31 @@ def test_the_handlers_of_signals_are_as_before(jobs):
 )
 def test_an_end_without_a_word_is_put_in_words(code, words):
     assert words in in_words(code)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_that_comes_while_a_run_is_being_started_ends_it_too(jobs, signals):
+    def start_slowly(job: Job, slot: Slot) -> multiprocessing.process.BaseProcess:
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGINT)
+        return start(job, slot)
+
+    notes, began = Notes(), time.monotonic()
+    Pool([Slot(1)], start_slowly, notes).run(jobs("sleep", "sleep"))
+    assert notes.started_names == ["0"]
+    assert notes.codes["0"] == [-signal.SIGTERM if signals == 1 else -signal.SIGKILL]
+    assert time.monotonic() - began < 30
+
+
+def test_the_fork_server_of_a_sweep_does_not_hear_what_is_sent_to_the_group_of_the_command():
+    script = (
+        "import os, time\n"
+        "from multiprocessing import forkserver\n"
+        "from ablate.training import preload\n"
+        "if __name__ == '__main__':\n"
+        "    preload()\n"
+        "    pid = forkserver._forkserver._forkserver_pid\n"
+        "    while os.getsid(pid) == os.getsid(0):\n"
+        "        time.sleep(0.01)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

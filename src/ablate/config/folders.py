@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 
 from ablate.config.wording import show
 from ablate.errors import Problem
-from ablate.record import FILE_NAME
+from ablate.record import FILE_NAME, MANIFEST_NAME
 
 MAX_NAME = 120  # characters; file systems stop at 255 bytes, and people sooner
 
@@ -95,6 +95,10 @@ def claim(folder: Path) -> Path:
 
 def holds_a_run(folder: Path) -> bool:
     return os.path.lexists(folder / FILE_NAME)
+
+
+def holds_a_sweep(folder: Path) -> bool:
+    return os.path.lexists(folder / MANIFEST_NAME)
 
 
 def remove_run(made: Sequence[Path]) -> None:

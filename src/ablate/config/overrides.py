@@ -6,6 +6,7 @@ that fit are kept, so that everything wrong with a command is said at once.
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -81,7 +82,7 @@ def several_values(override: Override) -> Problem:
     """A sweep where one run was asked for."""
     word = _typed(override)
     allowed = "one value in a single run; with -m, a run for each"
-    fix = f"python train.py -m {word}"
+    fix = f"python train.py -m {shlex.quote(word)}"
     if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP:
         fix += f", or {_key(override)}=[{word.partition('=')[2]}] for a list"
     return Problem(word, allowed, fix)

@@ -15,7 +15,7 @@ from ablate import environment
 from ablate.config.check import find_problems
 from ablate.config.compose import Composer, resolve
 from ablate.config.effect import effect_problems, repetitions
-from ablate.config.folders import bare_key, holds_a_run, run_folder, unused, variant_of
+from ablate.config.folders import bare_key, holds_a_run, holds_a_sweep, run_folder, unused, variant_of
 from ablate.config.hydra_node import hydra_problems
 from ablate.config.overrides import compose_what_fits, of_a_sweep, parse_words, several_values, too_many_runs
 from ablate.config.parts import part_problems
@@ -223,6 +223,10 @@ def _refuse_taken(folder: Path, names: Collection[str], key: str) -> None:
     """Raise `UserError` if there is a run where this one, or one of a sweep, is to go."""
     if not environment.is_first_process() or environment.is_restarted():
         return  # a further process of the run that is there, or its next attempt
+    if holds_a_sweep(folder):
+        given = f"{key}={folder} holds a sweep"
+        fix = f"{key}={unused(folder)}, or to add runs to it: python -m ablate resume '{folder}' 'seed=range(0,10)'"
+        raise UserError.of(given, "a new folder", fix)
     for path in [folder / name for name in names] or [folder]:
         if holds_a_run(path):
             raise UserError.of(f"{key}={folder}: {path} holds a run", "a new folder", f"{key}={unused(folder)}")

@@ -15,10 +15,10 @@ from typing import Any
 
 from ablate.errors import UserError
 from ablate.record import FILE_NAME as RECORD
+from ablate.record import MANIFEST_NAME as FILE_NAME
 from ablate.record import config_hash, read_whole, write_atomically
 from ablate.sweep.state import state_of
 
-FILE_NAME = "sweep.json"
 SCHEMA = 2
 
 

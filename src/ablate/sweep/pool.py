@@ -92,6 +92,8 @@ class Pool:
         process = self.start(job, slot)
         self._running[process.sentinel] = (process, job, slot)
         self.watcher.started(job)
+        if self._stopping:  # the signal came while the process was being started
+            self._stop(at_once=len(self.received) > 1)
 
     def _ended(self) -> Iterator[tuple[Job, Slot, str]]:
         """Those that have ended; waits for the first one."""
@@ -135,9 +137,15 @@ class Pool:
 
 def _kill_group(process: BaseProcess) -> None:
     """End a process and all that it has started."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+    if process.pid is None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        if process.is_alive():  # too young to lead a group
+            process.kill()
+    except PermissionError:
+        pass
 
 
 def in_words(exit_code: int) -> str:

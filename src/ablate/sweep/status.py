@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ablate.errors import UserError
 from ablate.record import FILE_NAME, find_folders
-from ablate.sweep.manifest import FILE_NAME as MANIFEST
+from ablate.record import MANIFEST_NAME as MANIFEST
 from ablate.sweep.manifest import Manifest, PlannedRun, is_sweep
 from ablate.sweep.state import state_of
 from ablate.sweep.table import progress_in_words, terminal
@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 
 def show_status(folder: Path, console: Console | None = None, *, all_runs: bool = False) -> int:
-    """Print it. The exit code: 0 if everything is done or running, 1 if something has to be seen to.
+    """Print it. The exit code, of a run or a sweep: 0 if everything is done or running or still to come, 1 if something
+    has to be seen to. Of a folder of several it is 0.
 
     all_runs: a row for each run, however many there are.
     """
