@@ -178,7 +178,7 @@ def measure_board(folder: Path, num_runs: int, run: Path) -> None:
         place.mkdir(parents=True)
         os.link(events, place / events.name)  # read from memory after the first: what is measured is the reading
     begun = time.perf_counter()
-    with started(folder, port=16106) as (server, process):
+    with started(folder) as (server, process):
         while not (num_known := _num_with(server, "train/loss")):
             time.sleep(0.2)
         first = time.perf_counter() - begun

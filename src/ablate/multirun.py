@@ -41,7 +41,8 @@ class LocalWatch(Watch):
         refused, error = self.processes.last_words(job)
         self.refused += refused
         state = state_of(Path(job.folder))
-        if state.status in ("running", "pending") or (state.status == "interrupted" and exit_code not in (0, 130)):
+        # One that runs although its process here has ended was taken over, on another machine.
+        if state.status == "pending" or (state.status == "interrupted" and exit_code not in (0, 130)):
             is_stopped = bool(self.received) and exit_code < 0
             reason = (refused[-1].given if refused else error) or in_words(exit_code)
             self.died(job, "interrupted" if is_stopped else "failed", reason)
@@ -64,6 +65,7 @@ class Sweep:
     slots: Sequence[Slot] = ()
     cluster: Cluster | None = None
     is_left: bool = False  # by Ctrl-C, while its runs go on elsewhere
+    lease: Lease | None = None
     received: list[int] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
 
@@ -90,7 +92,7 @@ class Sweep:
         jobs = [self._job(name) for name in names if name in self.todo]
         launcher, processes = self.planned.launcher, OwnProcesses(self.setting)
         with Display(len(names), len(names) - len(jobs), len(self.slots)) as display:
-            of_sweep = (self.folder, self.manifest, self.planned, display)
+            of_sweep = (self.folder, self.manifest, self.planned, display, self.lease)
             watch = LocalWatch(*of_sweep, processes=processes, received=self.received, refused=self.refused)
             Pool(
                 self.slots,
@@ -114,7 +116,7 @@ class Sweep:
         jobs = [self._job(name) for name in names if name in self.cluster.there]
         at_once = min(self.cluster.settings["array_parallelism"], max(1, len(jobs)))
         with Display(len(names), len(names) - len(jobs), at_once) as display:
-            watch = Watch(self.folder, self.manifest, self.planned, display)
+            watch = Watch(self.folder, self.manifest, self.planned, display, self.lease)
             self.is_left = not wait_for(watch, jobs, self.cluster, logs)
 
     def _task(self, name: str, directory: str) -> Task:
@@ -153,12 +155,14 @@ def carry_out(sweep: Sweep) -> int:
     """Train what is to do, and show what came out; the exit code."""
     folder, planned, manifest = sweep.folder, sweep.planned, sweep.manifest
     multirun = ["--multirun"] if manifest.multirun else []
-    with Lease.take(folder):
+    with Lease.take(folder) as lease:
+        sweep.lease = lease
         manifest.write(folder)
         with signals() as received:
             sweep.received = received
             run_hydra(sweep.setting.conf, [*manifest.options, *multirun, *planned.words_for(folder)], sweep)
-        manifest.refreshed(folder).write(folder)
+        if lease.is_held():
+            manifest.refreshed(folder).write(folder)
     if sweep.is_left and sweep.cluster:
         show_way_back(folder, sweep.cluster.scancel())
         return 128 + received[0]

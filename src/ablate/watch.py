@@ -1,12 +1,15 @@
 """What a sweep keeps true while its runs come and go, wherever they run: manifest, records, display and report."""
 
 import logging
+import os
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.config.folders import variant_of
 from ablate.config.plan import Plan
 from ablate.errors import UserError
+from ablate.lease import Lease
 from ablate.record import RunRecord, Status, config_hash
 from ablate.sweep.death import note_death, read_record
 from ablate.sweep.display import Display
@@ -24,7 +27,9 @@ class Watch:
     manifest: Manifest
     planned: Plan
     display: Display
+    lease: Lease | None = None  # of the sweep
     _running: dict[str, Path] = field(default_factory=dict)
+    _is_over: bool = False
 
     def __post_init__(self) -> None:
         self._manifest = Seldom(self._write_manifest)
@@ -59,6 +64,12 @@ class Watch:
         self._bring_up_to_date()
 
     def _bring_up_to_date(self) -> None:
+        if self.lease is not None and not self.lease.is_held():
+            if not self._is_over:
+                log.error("another command has taken %s over; this one stops", self.folder)
+                os.kill(os.getpid(), signal.SIGTERM)
+            self._is_over = True
+            return
         self._manifest.attempt()
         self._report.attempt()
 

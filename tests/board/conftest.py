@@ -30,5 +30,5 @@ def sweep(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def dashboards(sweep) -> Iterator[Server]:
-    with tensorboard(sweep, port=16150, num_runs=4, num_ended=4) as server:
+    with tensorboard(sweep, num_runs=4, num_ended=4) as server:
         yield server

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -50,9 +51,9 @@ class Server:
 
 
 @contextmanager
-def started(folder: Path, *, port: int) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
+def started(folder: Path) -> Iterator[tuple[Server, subprocess.Popen[str]]]:
     """It listens, but has read nothing yet."""
-    command = [sys.executable, "-m", "ablate", "board", str(folder), "--port", str(port)]
+    command = [sys.executable, "-m", "ablate", "board", str(folder), "--port", str(_free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
@@ -65,11 +66,18 @@ def started(folder: Path, *, port: int) -> Iterator[tuple[Server, subprocess.Pop
 
 
 @contextmanager
-def tensorboard(folder: Path, *, port: int, num_runs: int, num_ended: int) -> Iterator[Server]:
+def tensorboard(folder: Path, *, num_runs: int, num_ended: int) -> Iterator[Server]:
     """Returns once it has read all runs: the end of a run is the last thing in its files."""
-    with started(folder, port=port) as (server, _):
+    with started(folder) as (server, _):
         _wait(server, num_runs, num_ended)
         yield server
+
+
+def _free_port() -> int:
+    """Not a fixed one: tests that run at the same time would find it free together."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait(server: Server, num_runs: int, num_ended: int) -> None:

@@ -53,7 +53,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
             board.save()
         else:
             board.end_session("done" if end == "resumed" else end)
-    with tensorboard(sweep, port=16100, num_runs=5, num_ended=4) as running:
+    with tensorboard(sweep, num_runs=5, num_ended=4) as running:
         yield running
 
 

@@ -1,6 +1,7 @@
 """Fifty runs in one sweep: the command stays as small as after ten, and leaves nothing behind."""
 
 import os
+import time
 from pathlib import Path
 
 from ablate.sweep.manifest import Manifest
@@ -43,4 +44,8 @@ def test_memory_is_flat_over_fifty_runs_and_nothing_is_left(tmp_path):
     at_the_end = max(size for number, size in sizes.items() if number >= 45)
     assert at_the_end < after_ten + 30e6  # bytes; figures and records of 35 more runs in the report
     assert processes_in(tmp_path) == []
-    assert set(os.listdir("/dev/shm")) <= semaphores
+    new = set(os.listdir("/dev/shm")) - semaphores
+    end = time.monotonic() + 60
+    while new & set(os.listdir("/dev/shm")):  # those of tests that run at the same time go away
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -168,6 +168,26 @@ def test_two_commands_on_one_sweep_are_one_too_many(tmp_path):
     assert f"in use by process {process.pid} on" in second.output
 
 
+def test_a_command_whose_sweep_was_taken_over_stops_and_leaves_the_sweep_to_the_other(tmp_path):
+    """As on a node that was away for so long that somebody has resumed its sweep elsewhere."""
+    words = [*TINY, *BROKEN, "+callbacks.breaks.how=wait", "seeds=2", "hydra.sweep.dir=sweep"]
+    process = begin(tmp_path, "-m", *words)
+    wait_for(tmp_path / "waiting")
+    lease, manifest = tmp_path / "sweep" / "lease.json", tmp_path / "sweep" / "sweep.json"
+    theirs = json.dumps({**json.loads(lease.read_text()), "token": "another"})
+    manifest.write_text(manifest.read_text().replace('"started"', '"theirs": 1,\n "started"'))
+    before = manifest.read_bytes()
+    deadline = time.monotonic() + 60
+    while "has taken" not in (tmp_path / "commands.log").read_text():
+        lease.write_text(theirs)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (tmp_path / "go").touch()
+    assert finish(process) == 143
+    assert (manifest.read_bytes(), lease.read_text()) == (before, theirs)
+    assert sorted(records(tmp_path / "sweep")) == ["seed=0"]  # the second one was not begun
+
+
 def test_a_sweep_is_extended_by_what_it_lacks(tmp_path):
     assert typed(tmp_path, "-m", *TINY, "seeds=2", "hydra.sweep.dir='a sweep, ü=\"1\"'").code == 0
     (sweep,) = [path.parent for path in tmp_path.glob("*/sweep.json")]
