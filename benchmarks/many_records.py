@@ -26,8 +26,7 @@ import numpy as np
 from conditions import print_conditions
 from fresh_process import ROOT, Cost, cost
 
-from ablate.command import composer, parse_flags
-from ablate.config.compose import checked
+from ablate.config.compose import Composer, checked
 from ablate.sweep.manifest import FILE_NAME, Manifest
 
 sys.path += [str(ROOT / "tests" / "report"), str(ROOT / "tests" / "board")]
@@ -50,7 +49,7 @@ def plan(num_runs: int) -> Iterator[tuple[dict[str, Any], int]]:
 
 def make(folder: Path, num_runs: int) -> Manifest:
     """A sweep as its last run has left it."""
-    config = checked(composer(ROOT / "conf", parse_flags([])).compose([])).plain
+    config = checked(Composer(ROOT / "conf").compose([])).plain
     names: dict[str, Mapping[str, Any]] = {}
     for number, (variant, seed) in enumerate(plan(num_runs)):
         own = _with(config, variant, seed)

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "estimate": {"build", "config"},
     "training": FOUNDATION | {"company", "config", "run", "sweep"},
     "single": FOUNDATION | {"company", "config", "environment", "holder", "run", "sweep", "training"},
-    "watch": FOUNDATION | {"config", "report", "sweep"},
+    "watch": FOUNDATION | {"config", "lease", "report", "sweep"},
     "cluster": FOUNDATION | {"config", "holder", "single", "sweep", "training", "watch"},
     "multirun": FOUNDATION | {"cluster", "config", "lease", "single", "sweep", "training", "watch"},
     "command": FOUNDATION | {"config", "environment", "estimate", "process", "multirun", "single", "sweep", "training"},
