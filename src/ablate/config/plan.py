@@ -211,8 +211,7 @@ def in_folder(folder: Path, *, sweep: bool) -> str:
 def _launcher(settings: DictConfig) -> dict[str, Any]:
     node = OmegaConf.to_container(settings.hydra.launcher, resolve=True)
     assert isinstance(node, dict)
-    choice = settings.hydra.runtime.choices.get("hydra/launcher")
-    return {**{str(key): node[key] for key in node}, "hydra/launcher": choice}
+    return {**{str(key): node[key] for key in node}, "hydra/launcher": settings.hydra.runtime.choices["hydra/launcher"]}
 
 
 def _folder_key(sweep: bool) -> str:
@@ -224,9 +223,8 @@ def _refuse_taken(folder: Path, names: Collection[str], key: str) -> None:
     if not environment.is_first_process() or environment.is_restarted():
         return  # a further process of the run that is there, or its next attempt
     if holds_a_sweep(folder):
-        given = f"{key}={folder} holds a sweep"
         fix = f"{key}={unused(folder)}, or to add runs to it: python -m ablate resume '{folder}' 'seed=range(0,10)'"
-        raise UserError.of(given, "a new folder", fix)
+        raise UserError.of(f"{key}={folder} holds a sweep", "a new folder", fix)
     for path in [folder / name for name in names] or [folder]:
         if holds_a_run(path):
             raise UserError.of(f"{key}={folder}: {path} holds a run", "a new folder", f"{key}={unused(folder)}")
