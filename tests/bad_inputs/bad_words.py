@@ -21,6 +21,7 @@ WORDS: list[tuple[list[str], list[str]]] = [
     (["experiment=asignment"], ["type:    experiment=assignment"]),
     (["hydra/launcher=slurm"], ["hydra/launcher=slurm: no such option", "basic"]),
     # several devices
+    (["trainer.strategy=ddp_fork"], ["trainer.strategy=ddp_fork", "auto or ddp", "type:    trainer.strategy="]),
     (["trainer=cpu", "trainer.num_nodes=2"], ["nothing has started", "torchrun --nnodes=2 --nproc_per_node=1"]),
     (["-m", "seeds=2", "trainer=cpu", "trainer.num_nodes=2"], ["nothing has started processes", "torchrun --nnodes=2"]),
     (["trainer=cpu", "trainer.devices=[0,5]"], ["trainer.devices=[0,5] on a CPU", "type:    trainer.devices=2"]),

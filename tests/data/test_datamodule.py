@@ -151,11 +151,15 @@ def test_the_test_side_is_applied_to_validation_and_test(num_workers):
 
 def test_every_rank_trains_on_its_share_and_evaluates_everything(data):
     whole = [labels.tolist() for _, labels in data.train_dataloader()]
-    shares = []
+    alone = [images for images, _ in data.train_dataloader()]
+    shares, pictures = [], []
     for rank in range(2):
         data.trainer = type("Trainer", (), {"global_rank": rank, "world_size": 2})()
         shares.append([labels.tolist() for _, labels in data.train_dataloader()])
         assert sum(len(labels) for _, labels in data.val_dataloader()) == 12
+        pictures.append([images for images, _ in data.train_dataloader()])
+    for batch, parts in zip(alone, zip(*pictures, strict=True), strict=True):
+        assert np.array_equal(batch, np.concatenate(parts)), "a draw of the augmentation depends on the rank"
     for batch, one, other in zip(whole, *shares, strict=True):
         assert one + other == batch
         assert 0 <= len(one) - len(other) <= 1

@@ -15,7 +15,7 @@ from typed import typed
 WORDS = [*SMALL, "callbacks=none", "logger=none", "augmentation=crop_flip", "loss.l1=1e-4"]
 # 4 batches of 16 and one of 5, of which the first process takes 3. Plain normalisation over 3 pictures is not that over
 # 5: what is compared is a network without any.
-RAGGED = ["data.source.num_train=86", "model._target_=ragged.nets.Plain", "allow_targets=[ragged]"]
+RAGGED = ["data.source.num_train=86", "model=plain", "allow_targets=[plain_net]"]
 PLAIN = """
 from torch import nn
 
@@ -63,3 +63,17 @@ def test_predictions_are_of_every_test_picture_once(pair):
     one, two = (np.load(folder / "predictions.npz") for folder in pair)
     assert len(two["label"]) == 24
     np.testing.assert_allclose(two["probability"], one["probability"], atol=1e-4)
+
+
+def test_a_last_batch_of_uneven_shares_counts_by_its_pictures(tmp_path):
+    (tmp_path / "plain_net.py").write_text(PLAIN)
+    group = tmp_path / "own" / "model"
+    group.mkdir(parents=True)
+    (group / "plain.yaml").write_text("_target_: plain_net.Plain\n")
+    words = ["--config-dir=own", *(word for word in WORDS if not word.startswith("model.")), *RAGGED]
+    assert typed(tmp_path, *words, "hydra.run.dir=one").code == 0, said(tmp_path)
+    assert together(tmp_path, [*words, *TWO, "hydra.run.dir=two"]) == [0, 0], said(tmp_path)
+    one, two = (table(tmp_path / name) for name in ("one", "two"))
+    assert [row["step"] for row in two] == [5, 10]
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)

@@ -63,7 +63,7 @@ class Trainer(Section):
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     ) = key("a whole number from 1, a list of device numbers, or auto", 1)
     num_nodes: int = key("a whole number from 1", 1, ge=1)
-    strategy: Literal["auto", "ddp", "ddp_spawn", "ddp_fork"] = key("auto, ddp, ddp_spawn or ddp_fork", "auto")
+    strategy: Literal["auto", "ddp"] = key("auto or ddp: each process then lives and ends by itself", "auto")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"] = key(
         "32-true, bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true", "bf16-mixed"
     )

@@ -132,11 +132,16 @@ class Classifier(pl.LightningModule):
 
     def _log_training(self) -> None:
         """The means over the samples of the whole epoch."""
-        loss, accuracy, penalty = self._sums / self._num_samples
+        sums, num_samples = self._sums, self._num_samples
+        if self._shared is not None:  # Lightning would weight the processes by a mean that it rounds down
+            together = torch.cat([sums.double(), sums.new_tensor([num_samples], dtype=torch.float64)])
+            everywhere = self.trainer.strategy.reduce(together, reduce_op="sum")
+            sums, num_samples = everywhere[:3].float(), int(everywhere[3])
+        loss, accuracy, penalty = sums / num_samples
         values = {"train/loss": loss, "train/accuracy": accuracy}
         if self._l1:
             values["train/l1"] = penalty
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=self._num_samples, sync_dist=True)
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=num_samples, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate(batch, "val")
