@@ -26,7 +26,7 @@ from pytorch_lightning.strategies.launchers.subprocess_script import _Subprocess
 from ablate import environment
 from ablate.company import Company
 from ablate.record import PART, write_atomically
-from ablate.stopping import SIGNALS, StoppedAtOnce
+from ablate.stopping import SIGNALS, StoppedAtOnce, Stopping
 from ablate.trouble import is_of_the_connection
 
 TICK = 0.2  # seconds between two looks
@@ -90,7 +90,10 @@ class Guard:
     if nothing ends them, because they are stuck, `end` is called and the process left, with exit code 1.
     """
 
-    def __init__(self, trainer: pl.Trainer, company: Company | None, folder: Path, end: End) -> None:
+    def __init__(
+        self, trainer: pl.Trainer, company: Company | None, folder: Path, stopping: Stopping, end: End
+    ) -> None:
+        self._stopping = stopping
         self._launcher: Any = unobserved(trainer)
         self._neighbours = neighbours(company)
         self._folder, self._end = folder, end
@@ -111,6 +114,7 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopping.is_deaf = True  # a launcher that has lost one process sends its signal to the others
         self._ending.acquire()  # for good: from here on this thread ends the run
         self._over.set()
         if self._before is not None:
@@ -173,12 +177,12 @@ class Guard:
 
 
 def guarded(
-    trainer: pl.Trainer, company: Company | None, folder: Path, end: End
+    trainer: pl.Trainer, company: Company | None, folder: Path, stopping: Stopping, end: End
 ) -> contextlib.AbstractContextManager[Any]:
     """A guard, where a run has one: in the first of several processes."""
     if trainer.num_devices * trainer.num_nodes == 1 or not environment.is_first_process():
         return contextlib.nullcontext()
-    return Guard(trainer, company, folder, end)
+    return Guard(trainer, company, folder, stopping, end)
 
 
 def neighbours(company: Company | None) -> list[Neighbour]:

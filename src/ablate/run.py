@@ -130,7 +130,7 @@ def _attempt(
         if company is not None and company.is_first:
             company.open(folder)
         is_trained = True
-        with guarded(parts.trainer, company, folder, end):
+        with guarded(parts.trainer, company, folder, stopping, end):
             _fit(parts, record, start.path)
             _test(parts, folder, record, seconds.get("test", 0.0))
         record.status = "done"
