@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "single": FOUNDATION | {"company", "config", "environment", "holder", "run", "sweep", "training"},
     "watch": FOUNDATION | {"config", "lease", "report", "sweep"},
     "cluster": FOUNDATION | {"config", "holder", "single", "sweep", "training", "watch"},
-    "multirun": FOUNDATION | {"cluster", "config", "lease", "single", "sweep", "training", "watch"},
+    "multirun": FOUNDATION | {"cluster", "config", "holder", "lease", "single", "sweep", "training", "watch"},
     "command": FOUNDATION | {"config", "environment", "estimate", "process", "multirun", "single", "sweep", "training"},
     "resume": FOUNDATION
     | {"changes", "cluster", "command", "config", "lease", "multirun", "single", "sweep"}

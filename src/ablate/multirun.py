@@ -2,8 +2,9 @@
 
 import logging
 import os
+import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,12 +12,14 @@ from omegaconf import DictConfig
 
 from ablate.cluster.launch import Cluster, hand_over, is_for_cluster, look_at_cluster, wait_for
 from ablate.cluster.task import Task
-from ablate.config.folders import claim
+from ablate.config.folders import claim, variant_of
 from ablate.config.plan import Plan
 from ablate.errors import Problem, UserError
+from ablate.holder import holder
 from ablate.lease import Lease
 from ablate.record import RunRecord
 from ablate.single import signals
+from ablate.sweep.death import read_record
 from ablate.sweep.display import Display
 from ablate.sweep.manifest import Manifest
 from ablate.sweep.pool import Job, Pool, in_words
@@ -41,11 +44,13 @@ class LocalWatch(Watch):
         refused, error = self.processes.last_words(job)
         self.refused += refused
         state = state_of(Path(job.folder))
+        if refused:  # by the run itself, which has said so in its record, or has left that of another as it was
+            if state.status == "pending":
+                self.died(job, "failed", refused[-1].given)
         # One that runs although its process here has ended was taken over, on another machine.
-        if state.status == "pending" or (state.status == "interrupted" and exit_code not in (0, 130)):
-            is_stopped = bool(self.received) and exit_code < 0
-            reason = (refused[-1].given if refused else error) or in_words(exit_code)
-            self.died(job, "interrupted" if is_stopped else "failed", reason)
+        elif state.status == "pending" or (state.status == "interrupted" and exit_code not in (0, 130)):
+            is_stopped = exit_code == -signal.SIGTERM or (bool(self.received) and exit_code < 0)
+            self.died(job, "interrupted" if is_stopped else "failed", error or in_words(exit_code))
         return self.ends(job).status
 
 
@@ -88,6 +93,8 @@ class Sweep:
 
     def launch(self, numbers: Sequence[int]) -> None:
         """Train those of the runs with these numbers that are to do, in processes of this machine."""
+        if self.received:  # in an earlier batch of `hydra.sweeper.max_batch_size`
+            return
         names = [name for number, name in enumerate(self.planned.runs) if number in set(numbers)]
         jobs = [self._job(name) for name in names if name in self.todo]
         launcher, processes = self.planned.launcher, OwnProcesses(self.setting)
@@ -157,6 +164,7 @@ def carry_out(sweep: Sweep) -> int:
     multirun = ["--multirun"] if manifest.multirun else []
     with Lease.take(folder) as lease:
         sweep.lease = lease
+        _mark_variants(folder, planned)
         manifest.write(folder)
         with signals() as received:
             sweep.received = received
@@ -169,6 +177,15 @@ def carry_out(sweep: Sweep) -> int:
     show_sweep(folder, list(planned.runs), verdict=remake_report(folder))
     UserError.raise_all(sweep.refused)
     return 128 + received[0] if received else exit_code([folder / name for name in planned.runs])
+
+
+def _mark_variants(folder: Path, planned: Plan) -> None:
+    """Records of runs that were there before the sweep was extended learn the values of its new factors."""
+    for name in planned.runs:
+        variant = variant_of(planned.factors, planned.words_of[name])
+        record = read_record(folder / name)
+        if record and record.variant != variant and holder(folder / name) is None:
+            replace(record, variant=variant).write(folder / name)
 
 
 def place_for(planned: Plan, num_runs: int, known: Cluster | None = None) -> tuple[list[Slot], Cluster | None]:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from ablate.changes import config_differences, environment_differences
 from ablate.cluster.launch import find_jobs
 from ablate.config.compose import checked
 from ablate.config.flags import composer, parse_flags
-from ablate.config.folders import variant_of
 from ablate.config.hydra_node import hydra_problems
 from ablate.config.plan import Plan, in_folder, plan
 from ablate.config.resolvers import hydra_node
@@ -61,18 +61,21 @@ def _resume_run(folder: Path, retry_failed: bool, force: bool) -> int:
     record = RunRecord.read(folder)
     if not record.command:
         raise UserError.of(f"{folder} does not say which command made it", "a run of `train.py`", "python train.py ...")
-    sys.argv[0], *words = record.command
-    UserError.raise_all(untrusted_program(Path(sys.argv[0]), folder))
-    if record.directory and Path(record.directory).is_dir():
-        os.chdir(record.directory)  # paths in the config are relative to it
-    conf = Path(sys.argv[0]).parent / "conf"
+    called, *words = record.command
+    directory = Path(record.directory or "")
+    directory = directory.resolve() if directory.is_dir() else Path.cwd()
+    program = (directory / called).resolve()
+    UserError.raise_all(untrusted_program(program, folder))
+    os.chdir(directory)  # paths in the config are relative to it
+    sys.argv[0] = str(program)
+    conf = program.parent / "conf"
     options = parse_flags([word for word in words if word.startswith("--")])
     composed = composer(conf, options).compose([word for word in words if not word.startswith("--")])
     config = checked(composed)
     UserError.raise_all([*hydra_problems(hydra_node(composed)), *untrusted_packages(config.plain)])
     found = [*config_differences(record, config.plain), *environment_differences(record)]
     forced = _pass_over(found, force, folder)
-    pretend(str(Path(sys.argv[0]).resolve()))
+    pretend(str(program))
     return train_in(folder, conf, [*words, in_folder(folder, sweep=False)], forced, company_of(config))
 
 
@@ -90,6 +93,11 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
     composed, typed = composer(conf, parse_flags(manifest.options)), [*map(_key, added)]
     planned = plan(composed, overrides, multirun=manifest.multirun, already=problems, into=folder, trusted=typed)
     planned, changed = _matched(planned, manifest, folder)
+    if finished := [name for name in changed if state_of(folder / name).status == "done"]:
+        given = f"{finished[0]} is done, with {changed[finished[0]]}"
+        raise UserError.of(
+            given, "words that add runs to the sweep; another config is another sweep", "python train.py -m ..."
+        )
     forced = _pass_over([*changed.values(), *_environment(manifest, folder)], force, folder)
     manifest = replace(
         manifest.with_runs({name: config.plain for name, config in planned.runs.items()}),
@@ -104,7 +112,6 @@ def _resume_sweep(folder: Path, words: Sequence[str], retry_failed: bool, force:
         return _show_again(folder, manifest, list(planned.runs))
     slots, cluster = place_for(planned, len(todo), known)
     sweep = Sweep(folder, Setting(conf, manifest.program, forced), manifest, planned, todo, slots, cluster)
-    _mark_variants(folder, planned)
     return carry_out(sweep)
 
 
@@ -176,15 +183,6 @@ def _pass_over(found: Sequence[str], force: bool, folder: Path) -> list[str] | N
     return None
 
 
-def _mark_variants(folder: Path, planned: Plan) -> None:
-    """Records of runs that were there before the sweep was extended learn the values of its new factors."""
-    for name in planned.runs:
-        variant = variant_of(planned.factors, planned.words_of[name])
-        record = _record(folder / name)
-        if record and record.variant != variant:
-            replace(record, variant=variant).write(folder / name)
-
-
 def _record(folder: Path) -> RunRecord | None:
     """None if there is none that can be read."""
     try:
@@ -202,9 +200,10 @@ def _newest_unfinished(outputs: Path, retry_failed: bool) -> Path:
         if folder in runs and state_of(folder).status in wanted:
             return folder
         if folder in sweeps:
-            manifest = Manifest.read(folder).refreshed(folder)
-            if any(run.status in wanted for run in manifest.runs.values()):
-                return folder
+            with suppress(UserError):  # one that cannot be read is not what was meant
+                manifest = Manifest.read(folder).refreshed(folder)
+                if any(run.status in wanted for run in manifest.runs.values()):
+                    return folder
     failed = "" if retry_failed else ", or --retry-failed for what has failed"
     raise UserError.of(
         f"there is nothing unfinished in {outputs}",

@@ -1,13 +1,11 @@
 """A run in this process, from its plan to its summary."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
-
-from omegaconf import DictConfig
 
 from ablate import environment
 from ablate.config.folders import claim, missing_of, remove_run
@@ -17,7 +15,7 @@ from ablate.errors import Problem, UserError
 from ablate.holder import holder
 from ablate.record import RunRecord
 from ablate.sweep.table import exit_code, show_run
-from ablate.training import EXIT_CODES, Train, run_hydra
+from ablate.training import EXIT_CODES, Train, collecting, run_hydra
 
 if TYPE_CHECKING:
     from ablate.company import Company
@@ -56,7 +54,7 @@ def train_in(
     train, refused, code = Train(forced, company, log_only), list[Problem](), 1
     try:
         with signals() as received:
-            run_hydra(conf, words, _collecting(train, refused))
+            run_hydra(conf, words, collecting(train, refused))
         UserError.raise_all(refused)
         show_run(folder)
         code = 128 + received[0] if received else _exit_code(train.record, folder)
@@ -83,24 +81,11 @@ def _take_part(conf: Path, words: Sequence[str], company: "Company | None") -> i
             return company.code()
         quiet = [f"hydra.job.name=train_ddp_process_{environment.rank()}", "hydra.output_subdir=null"]
         words = [*words, in_folder(place, sweep=False), *quiet]
-    run_hydra(conf, words, _collecting(train, refused))
+    run_hydra(conf, words, collecting(train, refused))
     UserError.raise_all(refused)
     code = EXIT_CODES[train.record.status] if train.record else 1
     # What went wrong here is told by leaving: the others may be waiting for this process.
     return company.code() if company is not None and code == 0 else code
-
-
-def _collecting(train: Train, refused: list[Problem]) -> Callable[[DictConfig], RunRecord | None]:
-    """The task, with what it finds in the data, or in a part that it builds, put into the list."""
-
-    def task(config: DictConfig) -> RunRecord | None:
-        try:
-            return train(config)
-        except UserError as error:
-            refused.extend(error.problems)
-            return None
-
-    return task
 
 
 def company_of(config: Config) -> "Company | None":

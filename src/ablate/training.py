@@ -68,6 +68,20 @@ class Train:
         return self.record
 
 
+def collecting(train: Train, refused: list[Problem]) -> Callable[[DictConfig], RunRecord | None]:
+    """The task, with what it finds in the data, or in a part that it builds, put into the list: Hydra would show a
+    traceback of it, and leave."""
+
+    def task(config: DictConfig) -> RunRecord | None:
+        try:
+            return train(config)
+        except UserError as error:
+            refused.extend(error.problems)
+            return None
+
+    return task
+
+
 def run_hydra(conf: Path, words: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     """Let Hydra compose the config of `conf/` and these words, make the folder and its log, and call the task."""
     without_schemas()
@@ -161,10 +175,11 @@ def _train_alone(how: Setting, job: Job, slot: Slot, words: Connection) -> NoRet
     import torch
 
     torch.set_num_threads(slot.threads)
-    train = Train(how.forced, log_only=True)
+    train, refused = Train(how.forced, log_only=True), list[Problem]()
 
     def work() -> int:
-        run_hydra(how.conf, job.words, train)
+        run_hydra(how.conf, job.words, collecting(train, refused))
+        UserError.raise_all(refused)
         return EXIT_CODES.get(train.record.status, 1) if train.record else 1
 
     ends_with(words, work)

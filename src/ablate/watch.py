@@ -81,7 +81,13 @@ class Watch:
         config = self.planned.runs[job.name]
         variant = variant_of(self.planned.factors, job.words)
         return RunRecord(
-            config.name, config.seed, variant, config.plain, config_hash(config.plain), command=list(job.words)
+            config.name,
+            config.seed,
+            variant,
+            config.plain,
+            config_hash(config.plain),
+            command=[self.manifest.program, *job.words],
+            directory=self.manifest.directory,
         )
 
 

@@ -237,8 +237,7 @@ def _factors(overrides: Iterable[Override]) -> list[str]:
 
 
 def _sweep_params(settings: DictConfig) -> list[tuple[str, Any]]:
-    params = OmegaConf.select(settings, "hydra.sweeper.params")
-    return list(params.items()) if params is not None else []
+    return list((OmegaConf.select(settings, "hydra.sweeper.params") or {}).items())
 
 
 def _in_order(overrides: Iterable[Override]) -> list[str]:

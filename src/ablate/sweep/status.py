@@ -36,7 +36,7 @@ def show_status(folder: Path, console: Console | None = None, *, all_runs: bool 
     console = console or terminal()
     if not folder.is_dir():
         raise UserError.of(
-            f"{folder} is no folder", "a sweep, a run, or a folder of them", "python -m ablate status outputs"
+            f"{folder} is no folder", "a sweep, a run, or a folder of them", "python train.py, which makes one"
         )
     if is_sweep(folder):
         return _show_sweep(folder, console, all_runs)
