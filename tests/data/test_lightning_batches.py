@@ -82,6 +82,7 @@ def fit(folder, num_workers=0, callbacks=(), checkpoint=None, **settings):
     with warnings.catch_warnings():
         warnings.simplefilter("error", category=pl.utilities.warnings.PossibleUserWarning)
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*srun. command is available.*")  # a machine with SLURM
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     return module.seen
 
