@@ -31,6 +31,7 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
     try:
         UserError.raise_all(_surroundings())
         options, problems = _parse(arguments)
+        flags = [word for word in arguments if word not in options.overrides]
         options.overrides, dry_run, more = expand(options.overrides)
         problems += more
         if options.help:
@@ -39,9 +40,11 @@ def run_command(conf: Path, arguments: Sequence[str]) -> int:
         if options.cfg or options.info or options.shell_completion or options.hydra_help:
             from ablate.training import Train, run_hydra
 
+            if options.cfg and options.multirun:
+                problems.append(Problem("--cfg with -m", "one run, whose config is shown", "--cfg job without -m"))
             if options.cfg:
                 _check_words(conf, options, problems)
-            run_hydra(conf, arguments, Train())
+            run_hydra(conf, [*flags, *options.overrides], Train())
             return 0
         return _estimate(conf, options, problems) if dry_run else _run(conf, options, problems)
     except UserError as error:

@@ -118,6 +118,19 @@ def test_cfg_shows_the_resolved_config_and_nothing_runs(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_cfg_knows_the_words_about_the_command(tmp_path):
+    done = shell("--cfg", "job", "dry_run=true", "optimizer.lr=0.25", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lr: 0.25" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cfg_of_a_sweep_is_refused(command):
+    code, out, err = command("--cfg", "job", "-m", "optimizer.lr=0.25,0.5")
+    assert (code, out) == (2, "")
+    assert "--cfg job without -m" in err
+
+
 def test_cfg_of_a_wrong_word_is_the_same_error_as_in_a_run(command):
     code, out, err = command("--cfg", "job", "optimizer.lrr=0.25")
     assert (code, out) == (2, "")

@@ -109,11 +109,15 @@ def test_failed_runs_are_tried_again_only_if_that_is_wanted(failures):
     assert after == {"raise": 2, "exit": 2, "segfault": 2, "diverge": 2, "none": 1}
 
 
-def test_stop_on_failure_and_retries(tmp_path):
-    words = [*TINY, *BROKEN, "+callbacks.breaks.how=raise,none", "hydra.sweep.dir=sweep"]
-    assert typed(tmp_path, "-m", *words, "on_failure=stop", "retries=1").code == 1
+@pytest.mark.parametrize(
+    ("word", "failed", "other"),
+    [("on_failure=stop", ("failed", 1), ("pending", 0)), ("retries=1", ("failed", 2), ("done", 1))],
+)
+def test_stop_on_failure_and_retries(tmp_path, word, failed, other):
+    words = [*TINY, *BROKEN, "+callbacks.breaks.how=raise,none", "hydra.sweep.dir=sweep", word]
+    assert typed(tmp_path, "-m", *words).code == 1
     found = {run.folder: (run.status, run.attempts) for run in Manifest.read(tmp_path / "sweep").runs.values()}
-    assert found == {"how=raise,seed=0": ("failed", 2), "how=none,seed=0": ("done", 1)}
+    assert found == {"how=raise,seed=0": failed, "how=none,seed=0": other}
 
 
 def interrupted(place: Path, number: int, *, again: bool = False) -> Done:
