@@ -25,9 +25,19 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.2)
 
 
-def release(cluster: Cluster) -> None:
-    """Let requeued jobs start at once: SLURM holds them for two minutes."""
-    rows = cluster.ask("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i|%r").splitlines()
-    for job, reason in (row.split("|") for row in rows):
-        if reason == "BeginTime":
-            cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now")
+SECONDS_OF_DYING = 15.0  # a job that starts again while its last life is still being ended fails in SLURM itself
+
+
+class Release:
+    """Lets requeued jobs start sooner: SLURM holds them for two minutes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._held: dict[str, float] = {}  # job -> when it was seen first
+
+    def __call__(self) -> None:
+        rows = self._cluster.ask("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i|%r").splitlines()
+        for job, reason in (row.split("|") for row in rows):
+            now = time.monotonic()
+            if reason == "BeginTime" and now - self._held.setdefault(job, now) > SECONDS_OF_DYING:
+                self._cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now")

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from on_slurm import BREAKS, ON_SLURM, RUN, records, release, until
+from on_slurm import BREAKS, ON_SLURM, RUN, Release, records, until
 
 from ablate.sweep.manifest import Manifest
 from typed import LOG, begin, finish, typed
@@ -63,7 +63,8 @@ def ends(cluster, tmp_path_factory):
     how = f"+callbacks.breaks.how={','.join(ENDS)}"
     words = ["-m", how, *RUN, *BREAKS, *ON_SLURM, "hydra.sweep.dir=sweep"]
     process = begin(place, *words, **cluster.environment)
-    until(lambda: release(cluster) or not process.is_alive(), 400)
+    release = Release(cluster)
+    until(lambda: release() or not process.is_alive(), 400)
     found = {record.variant["callbacks.breaks.how"]: record for record in records(place / "sweep").values()}
     return place / "sweep", finish(process), found
 

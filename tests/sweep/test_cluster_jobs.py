@@ -200,23 +200,6 @@ def test_a_job_that_looks_over_while_it_is_requeued(followed, tmp_path):
     assert state_of(tmp_path / "seed=0").status == "done"
 
 
-def test_an_interrupted_run_whose_job_looks_over_for_a_while_comes_back(followed, tmp_path):
-    record(tmp_path / "seed=0", "interrupted", error="stopped by SIGTERM")
-
-    def act(number):
-        if number == 9:
-            record(tmp_path / "seed=0", "done", attempts=2)
-
-    assert followed("RUNNING", *["COMPLETED"] * 6, "PENDING", "RUNNING", act=act) is None
-    assert state_of(tmp_path / "seed=0").status == "done"
-
-
-def test_an_interrupted_run_whose_job_stays_over_has_ended(followed, tmp_path, monkeypatch):
-    monkeypatch.setattr(follow, "COMES_BACK_SECONDS", 0.1)
-    record(tmp_path / "seed=0", "interrupted", error="stopped by SIGTERM")
-    assert followed("RUNNING", "CANCELLED") is None
-
-
 def test_silence_of_slurm_is_waited_out(followed, tmp_path):
     def act(number):
         if number == 3:

@@ -21,7 +21,6 @@ from ablate.watch import Watch
 
 TICK_SECONDS = 1.0  # between two looks at the files of the runs that go on
 ASK_SECONDS = (2.0, 30.0)  # between two questions to SLURM: at first, and in a long sweep
-COMES_BACK_SECONDS = 30.0  # for which the job of an interrupted run can look over, while SLURM requeues it
 
 
 @dataclass
@@ -33,8 +32,7 @@ class Following:
     submissions: tuple[Submission, ...]
     logs: Path
     _places: dict[str, Place] = field(default_factory=dict)
-    _over: dict[str, float] = field(default_factory=dict)  # jobs that look over, and for how many seconds
-    _since: dict[str, float] = field(default_factory=dict)
+    _over: set[str] = field(default_factory=set)  # twice in a row: a job that is being requeued can look so once
     _asked: float = float("-inf")
     _begun: float = field(default_factory=time.monotonic)
     _said: str = ""
@@ -69,8 +67,8 @@ class Following:
         except NoAnswerError as error:
             self._say(f"SLURM does not answer ({error}); asking again")
             return
-        self._since = {run: self._since.get(run, now) for run, place in found.items() if place.is_over}
-        self._over = {run: now - since for run, since in self._since.items()}
+        before = {run for run, place in self._places.items() if place.is_over}
+        self._over = {run for run, place in found.items() if place.is_over and run in before}
         self._places = found
         waiting = [place.reason for place in found.values() if place.state == "PENDING"]
         if reasons := sorted(set(waiting) - {"None"}):
@@ -87,8 +85,7 @@ class Following:
             self._start(job)
         if state.status == "done" or (state.status in BROKEN and state.attempts > before):
             return self._end(job)
-        patience = COMES_BACK_SECONDS if state.status == "interrupted" else 0.0
-        if state.status == "running" or self._over.get(job.name, 0.0) <= patience:
+        if job.name not in self._over or state.status == "running":
             return False
         is_silent = state.status == "pending" or (state.status == "interrupted" and state.reason == GONE)
         if is_silent or (state.attempts == before and state.reason == self._reasons.get(job.name)):
