@@ -29,6 +29,7 @@ from ablate.data.augment import Augmentation
 from ablate.data.datamodule import ClassificationData
 from ablate.data.source import Source
 from ablate.model.classifier import Classifier
+from ablate.model.ghost_batch_norm import GhostBatchNorm2d, kernels_for
 from ablate.record import RunRecord, config_hash
 from ablate.stopping import Stopping
 from ablate.streams import Stream, integer
@@ -41,10 +42,12 @@ class Prepared:
     data: ClassificationData
     classifier: Classifier
     initial_weights_hash: str
+    ghost_batch_norm: str | None  # how it is computed, if the network has it: its last digits depend on that
 
     @property
     def identity(self) -> dict[str, str]:
-        return {"data_checksum": self.data.checksum, "initial_weights_hash": self.initial_weights_hash}
+        of_all = {"data_checksum": self.data.checksum, "initial_weights_hash": self.initial_weights_hash}
+        return {**of_all, "ghost_batch_norm": self.ghost_batch_norm} if self.ghost_batch_norm else of_all
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,14 @@ def prepare(config: Config) -> Prepared:
     data.setup("fit")
     net = make_network(config, data.num_classes)
     classifier = make_classifier(config, net, data.augmentation.mean, data.augmentation.std)
-    return Prepared(data, classifier, weights_hash(classifier.net))
+    return Prepared(data, classifier, weights_hash(classifier.net), _ghost_batch_norm(config, net))
+
+
+def _ghost_batch_norm(config: Config, net: nn.Module) -> str | None:
+    if not any(isinstance(module, GhostBatchNorm2d) for module in net.modules()):
+        return None
+    device = torch.device("cuda" if _uses_gpu(config) else "cpu")
+    return "in compiled kernels" if kernels_for(device) else "in plain operations"
 
 
 def build(
@@ -163,8 +173,12 @@ def make_classifier(config: Config, net: nn.Module, mean: Sequence[float], std: 
     )
 
 
+def _uses_gpu(config: Config) -> bool:
+    return config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
 def make_data(config: Config) -> ClassificationData:
-    use_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    use_gpu = _uses_gpu(config)
     wanted = config.data.num_workers
     automatic = min(15, (os.cpu_count() or 1) - 1) if use_gpu else 0  # free to choose: the batches do not depend on it
     return ClassificationData(

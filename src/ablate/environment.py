@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def code_digest(packages: Iterable[str]) -> str:
-    """Twelve hex digits over the Python sources of `packages`, given by their import names."""
+    """Twelve hex digits over the sources, Python and C, of `packages`, given by their import names."""
     digest = hashlib.sha256()
     for package in sorted({name.partition(".")[0] for name in packages}):
         for name, path in _sources(package):
@@ -148,12 +148,13 @@ def _torch_build() -> str | None:
 
 
 def _sources(package: str) -> list[tuple[str, Path]]:
-    """Path within the package, and file, of all its Python sources, in order."""
+    """Path within the package, and file, of all its sources, in order."""
     spec = find_spec(package)
     if spec is None:
         return []
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    files = [(path.relative_to(folder).as_posix(), path) for folder in folders for path in folder.rglob("*.py")]
+    paths = [(folder, path) for folder in folders for kind in ("*.py", "*.c", "*.h") for path in folder.rglob(kind)]
+    files = [(path.relative_to(folder).as_posix(), path) for folder, path in paths]
     alone = [("", Path(spec.origin))] if spec.origin and spec.origin.endswith(".py") else []
     return sorted(files or alone)
 

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablate.model.neighbour_ghosts import neighbour_ghosts
-
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose training statistics come from `ghost_size` samples at a time.
@@ -26,8 +24,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
     Training splits the batch into K = max(1, N // ghost_size) ghosts whose sizes differ by at most one sample. No
     ghost is smaller than `ghost_size`, unless the whole batch is; with one ghost this is `nn.BatchNorm2d` again.
-    Which samples share a ghost is not part of the contract, since batches are shuffled: they are strided (n mod K)
-    where K divides N and memory is contiguous, because that is a view, and else runs of neighbours.
+    Neighbours in the batch share a ghost: the ghosts are those of `x.tensor_split(K)`.
 
     The running variance is the variance of the whole batch (within the ghosts and between them, unbiased), which is
     what eval mode stands for. The mean of the ghosts' variances alone would be too small: by 4.5 % at 16 samples.
@@ -63,18 +60,10 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         self._check_input_dim(input)
         num_ghosts = max(1, num_ghosts)
-        compiling = torch.compiler.is_compiling()
-        simple = not compiling and self._stats_dtype(input) is torch.float32
-        kernels = _triton_kernels(input.device) if simple else None
-        native = input.is_contiguous(memory_format=torch.channels_last) and not compiling
-        if len(input) % num_ghosts == 0 and input.is_contiguous():
-            output, means, variances = self._strided_ghosts(input, num_ghosts)
-        elif native and kernels:
+        kernels = self._kernels(input)
+        output: Tensor
+        if kernels:
             output, means, variances = kernels.neighbour_ghosts(input, self.weight, self.bias, self.eps, num_ghosts)
-        elif native and input.device.type == "cpu":
-            x = input.to(self._stats_dtype(input))
-            output, means, variances = neighbour_ghosts(x, self.weight, self.bias, self.eps, num_ghosts)
-            output = output.to(input.dtype)
         else:
             output, means, variances = self._ghost_by_ghost(input, num_ghosts)
         pixels = input[0, 0].numel()
@@ -94,7 +83,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         assert self.held is not None
         _, pixels = self.held
         self.held = None
-        kernels = _triton_kernels(means.device) if means.dtype is torch.float32 else None
+        kernels = kernels_for(means.device) if means.dtype is torch.float32 else None
         self._track(means, variances, num_samples, pixels, kernels)
 
     def _stats_dtype(self, x: Tensor) -> torch.dtype:
@@ -104,15 +93,13 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
                 return held.dtype
         return x.dtype
 
-    def _strided_ghosts(self, x_NCHW: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One kernel call: the ghost index, the inner one of the sample index, joins the channels without a copy."""
-        n, c, h, w = x_NCHW.shape
-        k = num_ghosts
-        folded = x_NCHW.view(n // k, k * c, h, w)
-        means, variances = self._room(x_NCHW, k)
-        weight, bias = (None if p is None else torch.cat([p] * k) for p in (self.weight, self.bias))
-        output = F.batch_norm(folded, means.view(-1), variances.view(-1), weight, bias, True, 1.0, self.eps)
-        return output.view(n, c, h, w), means, variances
+    def _kernels(self, x: Tensor) -> ModuleType | None:
+        """Those that take x as it is; none while a compiler looks on, which makes its own."""
+        if torch.compiler.is_compiling() or self._stats_dtype(x) is not torch.float32 or len(x) < 2:
+            return None
+        if x.device.type == "cuda" and not x.is_contiguous(memory_format=torch.channels_last):
+            return None
+        return kernels_for(x.device)
 
     def _ghost_by_ghost(self, x: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor, Tensor]:
         """Plain operations, which trace, and run on any device."""
@@ -176,8 +163,14 @@ def _step_towards(
 
 
 @cache
-def _triton_kernels(device: torch.device) -> ModuleType | None:
-    """Kernels for a GPU, which Triton compiles when they are first called; it needs a C compiler for that."""
+def kernels_for(device: torch.device) -> ModuleType | None:
+    """Kernels that take all ghosts at once, in Triton on a GPU and in C on a CPU; they are compiled when they are first
+    called. None where there is no C compiler, which both need, or no kernels for the device: plain operations serve.
+    """
+    if device.type == "cpu":
+        from ablate.model import ghosts_on_cpu
+
+        return ghosts_on_cpu if ghosts_on_cpu.library() else None
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if device.type != "cuda" or not compiler or importlib.util.find_spec("triton") is None:
         return None
