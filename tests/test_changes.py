@@ -48,10 +48,11 @@ def test_the_code_is_that_of_the_package_and_of_what_it_allows(tmp_path, monkeyp
     (package / "inner").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path)
     seen = set()
-    for path, text in (("__init__.py", ""), ("inner/a.py", "x = 1"), ("inner/a.py", "x = 2"), ("inner/b.py", "x = 2")):
+    changes = [("__init__.py", ""), ("inner/a.py", "x = 1"), ("inner/a.py", "x = 2"), ("inner/b.py", "x = 2")]
+    for path, text in [*changes, ("inner/c.c", "int x;")]:
         (package / path).write_text(text)
         seen.add(environment.code_digest(["mine"]))
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert environment.code_digest(["mine.inner"]) in seen
     assert environment.code_digest(["absent_package"]) not in seen
 

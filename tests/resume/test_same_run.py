@@ -42,6 +42,16 @@ def test_other_data_weights_code_or_versions_are_refused(folder, what):
     assert attempt(folder, forced=[]).status == "done"
 
 
+def test_a_machine_that_computes_ghost_batch_norm_in_another_way_is_refused(folder, monkeypatch):
+    before = files(folder)
+    with monkeypatch.context() as patch, pytest.raises(UserError) as caught:
+        patch.setattr("ablate.build.kernels_for", lambda device: None)
+        attempt(folder)
+    assert "ghost batch norm in compiled kernels, now in plain operations" in str(caught.value)
+    assert files(folder) == before
+    assert attempt(folder).status == "done"
+
+
 def test_a_moved_folder_with_a_difficult_name_goes_on(folder, reference, tmp_path):
     moved = tmp_path / "näme 'with' \"quotes\", a=b,[c] & 100% ✓" / "lr=0.1,seed=0"
     moved.parent.mkdir()
