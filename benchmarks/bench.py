@@ -23,8 +23,8 @@ from training_loop import Size
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
-    lambda: training_loop.rows("slim", Size(16, 128, 20), 5),
-    lambda: training_loop.rows("full", Size(64, 64, 4), 3),
+    lambda: training_loop.rows("slim", Size(16, 128, 352), turn=10),
+    lambda: training_loop.rows("full", Size(64, 64, 32), turn=1),
     lambda: ghost_batch_norm.rows(5),
     lambda: loader.rows(9),
     lambda: memory.rows(2),
@@ -32,7 +32,7 @@ FULL: list[Part] = [
     of_a_sweep.rows,
 ]
 TINY: list[Part] = [
-    lambda: training_loop.rows("tiny", Size(2, 32, 2), 1),
+    lambda: training_loop.rows("tiny", Size(2, 32, 6), turn=1),
     lambda: [growth.loader_row(10_000, 1)],
     lambda: of_a_sweep.rows(12),
 ]

@@ -1,12 +1,13 @@
 """The table of a benchmark: what, ours, theirs, ratio, spread, target, met or not."""
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HEAD = ("what", "ours", "theirs", "ratio", "quartiles, n", "target", "met")
+HEAD = ("what", "ours", "theirs", "ratio (95 %)", "quartiles, n", "target", "met")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Row:
         if not self.ours:
             return (self.what, "not yet measured", "", "", "", target, "")
         ours, theirs = (f"{_short(statistics.median(v))} {self.unit}" if v else "-" for v in (self.ours, self.theirs))
-        ratio = f"{statistics.median(self.values):.3f}" if self.theirs else "-"
+        ratio = _with_interval(self.values) if self.theirs else "-"
         verdict = {True: "yes", False: "NO", None: "-"}[self.met]
         return (self.what, ours.strip(), theirs.strip(), ratio, spread(self.values), target, verdict)
 
@@ -55,6 +56,20 @@ def spread(values: Sequence[float]) -> str:
         return f"n={len(values)}"
     low, _, high = statistics.quantiles(values, n=4)
     return f"{_short(low)} - {_short(high)}, n={len(values)}"
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The median's 95 % interval, whatever the distribution; None for fewer than six values.
+
+    Each value lies below the true median by the toss of a coin, so that ranks come from a binomial distribution. It
+    takes the values as independent: a drift that lasts for several of them makes it too narrow.
+    """
+    ordered, n = sorted(values), len(values)
+    rank, chance = 0, 0.5**n  # that at most `rank` values lie below
+    while chance <= 0.025:
+        rank += 1
+        chance += math.comb(n, rank) * 0.5**n
+    return (ordered[rank - 1], ordered[n - rank]) if rank else None
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -71,6 +86,12 @@ def write(rows: Iterable[Row], path: Path, conditions: str) -> None:
     """The rows with all their rounds, and what they were measured on."""
     content = {"conditions": conditions, "rows": [{**asdict(row), "met": row.met} for row in rows]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    interval = median_interval(values)
+    middle = f"{statistics.median(values):.3f}"
+    return f"{middle} ({interval[0]:.3f} - {interval[1]:.3f})" if interval else middle
 
 
 def _short(value: float | None) -> str:
