@@ -23,8 +23,8 @@ from training_loop import Size
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
-    lambda: training_loop.rows("slim", Size(16, 128, 352), turn=10),
-    lambda: training_loop.rows("full", Size(64, 64, 32), turn=1),
+    lambda: training_loop.rows("slim", Size(16, 128, 302), turn=10),
+    lambda: training_loop.rows("full", Size(64, 64, 28), turn=1),
     lambda: ghost_batch_norm.rows(5),
     lambda: loader.rows(9),
     lambda: memory.rows(2),

@@ -8,10 +8,10 @@ the other. The first two turns of each, a warm-up, are not counted. Two threads 
 a process that waits sleep, as in the commands (OMP_WAIT_POLICY=passive, unless it is set), in all three alike.
 
 Counted: all between the start of a batch and that of a later one. `run` logs every tenth batch, so that its turns are
-alike, and the median holds the cost, only where a turn is of a multiple of ten; the full network, whose batch takes a
-thousand times as long as its logging, takes turns of one. Not counted: start, and the end of an epoch with validation
-and drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a row of its
-own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
+alike, and the median holds the cost, only where a turn is of a multiple of ten; the full network, whose batch takes
+hundreds of times as long as its logging, takes turns of one. Not counted: start, and the end of an epoch with its
+validation and drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a
+row of its own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
 
 The interval is of the median over turns. A process keeps its memory's layout as long as it lives, so that two processes
 of the same loop can differ by more than that: `--same` has the bare loop in the place of all three.
