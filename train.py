@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ablate.command import main
+from ablate.commands.train import main
 
 if __name__ == "__main__":
     main(conf=Path(__file__).parent / "conf")

@@ -35,6 +35,6 @@ class EndAtTheFirstBatch(importlib.abc.MetaPathFinder):
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, EndAtTheFirstBatch())
-    from ablate.command import main
+    from ablate.commands.train import main
 
     main(conf=Path(__file__).parents[1] / "conf")

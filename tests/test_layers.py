@@ -16,44 +16,35 @@ MAY_IMPORT = {
     "streams": set(),
     "record": {"errors"},
     "environment": set(),
-    "holder": {"record"},
-    "lease": {"errors", "holder"},
+    "processes": {"errors", "record"},
     "changes": {"environment", "record"},
     "checkpoint": {"errors", "record"},
-    "stopping": set(),
-    "quiet": set(),
-    "process": set(),
     "start": {"board", "changes", "checkpoint", "environment", "errors", "record"},
     "trouble": {"config", "record"},
-    "company": {"changes", "config", "environment", "errors"},
-    "guard": {"company", "environment", "record", "stopping", "trouble"},
+    "ranks": {"changes", "config", "environment", "errors", "processes", "record", "trouble"},
     "graph": set(),
     "board": {"graph"},
     "data": FOUNDATION,
     "model": FOUNDATION,
     "explain": FOUNDATION | {"data", "model"},  # the types of pictures and of a classifier
-    "callbacks": FOUNDATION | {"board", "checkpoint", "data", "explain", "stopping"},
+    "callbacks": FOUNDATION | {"board", "checkpoint", "data", "explain", "processes"},
     "config": FOUNDATION
     | {"board", "callbacks", "data", "environment", "explain", "model"},  # to try what a config names
     "report": {"errors", "record"},
-    "sweep": FOUNDATION | {"config", "holder"},
+    "sweep": FOUNDATION | {"config", "processes", "report"},
     "build": FOUNDATION
-    | {"board", "callbacks", "checkpoint", "company", "config", "data", "environment", "explain", "model", "stopping"},
+    | {"board", "callbacks", "checkpoint", "config", "data", "environment", "explain", "model", "processes", "ranks"},
     "reopen": FOUNDATION | {"build", "checkpoint", "config", "explain", "model"},
     "run": FOUNDATION
-    | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "lease", "start", "stopping"}
-    | {"company", "guard", "quiet", "trouble"},
+    | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "processes", "ranks", "start"}
+    | {"trouble"},
     "estimate": {"build", "config"},
-    "training": FOUNDATION | {"company", "config", "run", "sweep"},
-    "single": FOUNDATION | {"company", "config", "environment", "holder", "run", "sweep", "training"},
-    "watch": FOUNDATION | {"config", "lease", "report", "sweep"},
-    "cluster": FOUNDATION | {"config", "holder", "single", "sweep", "training", "watch"},
-    "multirun": FOUNDATION | {"cluster", "config", "holder", "lease", "single", "sweep", "training", "watch"},
-    "command": FOUNDATION | {"config", "environment", "estimate", "process", "multirun", "single", "sweep", "training"},
-    "resume": FOUNDATION
-    | {"changes", "cluster", "command", "config", "lease", "multirun", "single", "sweep"}
-    | {"training", "watch"},
-    "cli": {"errors", "explain", "process", "reopen", "report", "resume", "sweep"},
+    "training": FOUNDATION | {"config", "ranks", "run", "sweep"},
+    "single": FOUNDATION | {"config", "environment", "processes", "ranks", "run", "sweep", "training"},
+    "cluster": FOUNDATION | {"config", "processes", "single", "sweep", "training"},
+    "commands": FOUNDATION
+    | {"changes", "cluster", "config", "environment", "estimate", "processes", "single", "sweep", "training"},
+    "cli": {"commands", "errors", "explain", "processes", "reopen", "report", "sweep"},
     "__main__": {"cli"},
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -105,7 +96,7 @@ def users_of(*packages: str) -> set[str]:
 
 
 def test_hydra_stops_at_the_door():
-    assert users_of("hydra", "omegaconf") <= {"command", "config", "multirun", "single", "training"}
+    assert users_of("hydra", "omegaconf") <= {"commands", "config", "single", "training"}
 
 
 def test_albumentations_is_behind_the_augmentation():

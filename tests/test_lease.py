@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ablate import lease as module
 from ablate.errors import UserError
-from ablate.holder import FILE_NAME, holder
-from ablate.lease import Lease
+from ablate.processes import lease as module
+from ablate.processes.holder import FILE_NAME, holder
+from ablate.processes.lease import Lease
 
-HOLD = "import sys; from pathlib import Path; from ablate.lease import Lease; Lease.take(Path(sys.argv[1])); "
+HOLD = "import sys; from pathlib import Path; from ablate.processes.lease import Lease; Lease.take(Path(sys.argv[1])); "
 
 
 @pytest.fixture
@@ -153,5 +153,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(tmp_path):
 
 
 def test_it_needs_no_torch():
-    code = "import sys, ablate.lease, ablate.holder, ablate.changes; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, ablate.processes.lease, ablate.processes.holder, ablate.changes; sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

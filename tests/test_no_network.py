@@ -9,7 +9,7 @@ from ablate.cli import board
 
 ENTRIES = [
     "import ablate, albumentations",
-    "from ablate.command import run_command; from pathlib import Path; run_command(Path('conf'), ['seed=x'])",
+    "from ablate.commands.train import run_command; from pathlib import Path; run_command(Path('conf'), ['seed=x'])",
     "from ablate.config.targets import instantiate; instantiate({'_target_': 'albumentations.HorizontalFlip'})",
 ]
 WATCHED = """

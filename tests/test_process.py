@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from ablate.process import prepare
+from ablate.processes.lifetime import prepare
 
 SCRIPT = """
 import atexit, sys, types
-from ablate.process import leave
+from ablate.processes.lifetime import leave
 
 class Last:
     def __del__(self):
@@ -55,6 +55,6 @@ def test_a_reader_that_has_gone_changes_nothing_about_the_exit_code(script):
 @pytest.mark.parametrize(("given", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
 def test_threads_wait_without_spinning_unless_the_user_says_otherwise(monkeypatch, given, expected):
     environment = dict(given)
-    monkeypatch.setattr("ablate.process.os.environ", environment)
+    monkeypatch.setattr("ablate.processes.lifetime.os.environ", environment)
     prepare()
     assert environment == {"OMP_WAIT_POLICY": expected}

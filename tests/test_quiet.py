@@ -5,7 +5,7 @@ import warnings
 
 from lightning_fabric.plugins.environments import SLURMEnvironment
 
-from ablate.quiet import quiet_lightning
+from ablate.processes.quiet import quiet_lightning
 
 
 def test_a_login_node_is_no_reason_to_warn(tmp_path, monkeypatch):

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate import lease as module
 from ablate.errors import UserError
-from ablate.holder import FILE_NAME, holder
-from ablate.lease import Lease
+from ablate.processes import lease as module
+from ablate.processes.holder import FILE_NAME, holder
+from ablate.processes.lease import Lease
 from ablate.record import RunRecord
 from ablate.sweep.state import state_of
 from typed import TINY, begin, finish, typed
@@ -88,7 +88,7 @@ def test_a_run_whose_node_has_vanished_is_found_and_resumed(tmp_path):
 HOST = """
 import json, sys, time
 from pathlib import Path
-from ablate import holder, lease
+from ablate.processes import holder, lease
 from ablate.errors import UserError
 
 def no_locks(*_): raise OSError(37, "No locks available")
@@ -250,5 +250,7 @@ def test_a_command_that_was_away_looks_whether_the_folder_is_still_its_own(tmp_p
 def test_to_look_at_a_run_on_this_machine_writes_nothing(tmp_path, monkeypatch):
     running(tmp_path)
     with Lease.take(tmp_path):
-        monkeypatch.setattr("ablate.holder.tempfile.NamedTemporaryFile", None)  # by which the server's clock is asked
+        monkeypatch.setattr(
+            "ablate.processes.holder.tempfile.NamedTemporaryFile", None
+        )  # by which the server's clock is asked
         assert state_of(tmp_path).status == "running"

@@ -33,7 +33,7 @@ def begin(place: Path, *arguments: str, **variables: str) -> Any:
     variables: of the environment; NAME="" removes one.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ablate.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
+    context.set_forkserver_preload(["ablate.commands.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
     process = context.Process(target=_type, args=(str(place), arguments, variables))
     process.start()
     return process
@@ -72,7 +72,7 @@ def _type(place: str, arguments: tuple[str, ...], variables: dict[str, str]) -> 
 
         sys.argv = ["ablate", *arguments]
         main()
-    from ablate.command import run_command
+    from ablate.commands.train import run_command
     from ablate.training import pretend
 
     pretend(str(CONF.parent / "train.py"))

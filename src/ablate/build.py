@@ -21,7 +21,6 @@ from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput
 from ablate.checkpoint import FOLDER, HeldCheckpoint
-from ablate.company import cluster
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
 from ablate.config.wording import show
@@ -30,8 +29,9 @@ from ablate.data.datamodule import ClassificationData
 from ablate.data.source import Source
 from ablate.model.classifier import Classifier
 from ablate.model.ghost_batch_norm import GhostBatchNorm2d, kernels_for
+from ablate.processes.stopping import Stopping
+from ablate.ranks.company import cluster
 from ablate.record import RunRecord, config_hash
-from ablate.stopping import Stopping
 from ablate.streams import Stream, integer
 
 

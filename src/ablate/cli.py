@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate.errors import UserError
-from ablate.process import leave, prepare
+from ablate.processes.lifetime import leave, prepare
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look at runs and sweeps."
@@ -62,7 +62,7 @@ def resume(
     force: Annotated[bool, typer.Option(help="Also if code, config, data or versions have changed.")] = False,
 ) -> None:
     """Go on with what was interrupted; 'seed=range(0,10)' adds the runs that a sweep lacks."""
-    from ablate.resume import resume as go_on
+    from ablate.commands.resume import resume as go_on
 
     words = target or []
     folder = Path(words[0]) if words and (Path(words[0]).exists() or "=" not in words[0]) else None

@@ -19,15 +19,15 @@ from ablate.build import Parts, Prepared, build, prepare
 from ablate.callbacks.divergence import Diverged
 from ablate.callbacks.throughput import peak_memory
 from ablate.changes import code_of
-from ablate.company import Company
 from ablate.config.schema import Config
 from ablate.errors import UserError
-from ablate.guard import RankLostError, follow_the_first, guarded, leave_word
-from ablate.lease import Lease
-from ablate.quiet import quiet_lightning, silent_logs
+from ablate.processes.lease import Lease
+from ablate.processes.quiet import quiet_lightning, silent_logs
+from ablate.processes.stopping import Stopped, StoppedAtOnce, Stopping
+from ablate.ranks.company import Company
+from ablate.ranks.guard import RankLostError, follow_the_first, guarded, leave_word
 from ablate.record import RunRecord, config_hash, one_line, write_atomically
 from ablate.start import Start, find_start
-from ablate.stopping import Stopped, StoppedAtOnce, Stopping
 from ablate.trouble import explained, is_of_the_disk, is_out_of_memory
 
 log = logging.getLogger(__name__)

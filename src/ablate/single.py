@@ -12,13 +12,13 @@ from ablate.config.folders import claim, missing_of, remove_run
 from ablate.config.plan import Plan, in_folder
 from ablate.config.schema import Config
 from ablate.errors import Problem, UserError
-from ablate.holder import holder
+from ablate.processes.holder import holder
 from ablate.record import RunRecord
 from ablate.sweep.table import exit_code, show_run
 from ablate.training import EXIT_CODES, Train, collecting, run_hydra
 
 if TYPE_CHECKING:
-    from ablate.company import Company
+    from ablate.ranks.company import Company
 
 
 def train_here(conf: Path, planned: Plan, flags: Sequence[str]) -> int:
@@ -92,7 +92,7 @@ def company_of(config: Config) -> "Company | None":
     """The processes that a launcher has started for this run, once all have met; None if it has not."""
     if environment.num_processes() == 1:
         return None
-    from ablate.company import meet
+    from ablate.ranks.company import meet
 
     return meet(config.plain)
 

@@ -32,7 +32,7 @@ from ablate.sweep.pool import Job
 from ablate.sweep.slots import Slot
 
 if TYPE_CHECKING:
-    from ablate.company import Company
+    from ablate.ranks.company import Company
 
 EXIT_CODES = {"done": 0, "failed": 1, "diverged": 1, "interrupted": 130}
 # What every run imports: 5 s that only the first one pays.

@@ -14,7 +14,7 @@ from bad_words import WORDS
 from world import Row, snapshot
 
 from ablate import cli
-from ablate.command import run_command
+from ablate.commands.train import run_command
 
 PROJECT = Path(__file__).parents[2]
 ROWS = [

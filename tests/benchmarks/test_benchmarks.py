@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.command import run_command
+from ablate.commands.train import run_command
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.command import run_command
+from ablate.commands.train import run_command
 from ablate.config.compose import Composer
 
 CONF = Path(__file__).parents[2] / "conf"

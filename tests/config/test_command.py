@@ -60,7 +60,7 @@ def training(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     module = types.ModuleType("ablate.run")
     module.run = fake.run
     monkeypatch.setitem(sys.modules, "ablate.run", module)
-    monkeypatch.setattr("ablate.multirun.remake_report", lambda folder: "")  # there is nothing to compare
+    monkeypatch.setattr("ablate.commands.multirun.remake_report", lambda folder: "")  # there is nothing to compare
     return fake
 
 
@@ -95,7 +95,7 @@ def test_help_is_about_keys_that_exist_and_commands_that_work(composer, tmp_path
 
 def test_help_needs_no_torch(tmp_path):
     code = (
-        "import sys, pathlib; from ablate.command import run_command;"
+        "import sys, pathlib; from ablate.commands.train import run_command;"
         f"run_command(pathlib.Path({str(TRAIN.parent / 'conf')!r}), ['-h']);"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'albumentations', 'rich')))"
     )
@@ -104,7 +104,7 @@ def test_help_needs_no_torch(tmp_path):
 
 def test_the_check_needs_no_torch(tmp_path):
     code = (
-        "import sys, pathlib; from ablate.command import run_command;"
+        "import sys, pathlib; from ablate.commands.train import run_command;"
         f"code = run_command(pathlib.Path({str(TRAIN.parent / 'conf')!r}), ['optimizer.lr=-1', 'seed=x']);"
         "sys.exit(code if not any(name in sys.modules for name in ('torch', 'albumentations')) else 99)"
     )

@@ -31,7 +31,7 @@ ATTACKS = [
     {"_target_": "torchvision.models.resnet.load_state_dict_from_url"},
     {"_target_": "ablate.data.augment.os.system"},
     {"_target_": "ablate.config.targets.instantiate", "node": {}},
-    {"_target_": "ablate.command.main"},
+    {"_target_": "ablate.commands.train.main"},
     {"_target_": "hydra.utils.get_method", "path": "os.system"},
     {"_target_": "hydra.utils.instantiate"},
     {"_target_": "functools.partial"},

@@ -60,7 +60,7 @@ def test_no_program_is_started_that_a_record_brings_along(tmp_path, monkeypatch)
     ],
 )
 def test_a_record_that_was_tampered_with_calls_nothing_on_resume(tmp_path, words, given):
-    from ablate.resume import resume
+    from ablate.commands.resume import resume
 
     record = RunRecord("x", 0, {}, {}, "0" * 12, status="interrupted", command=[str(CONF.parent / "train.py"), *words])
     record.write(tmp_path)

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from ranks import SMALL, TWO, begin_ranks, free_port, has_epochs, said, slurm, together, torchrun, until
 
-from ablate.company import meet
 from ablate.errors import UserError
+from ablate.ranks.company import meet
 from ablate.record import RunRecord
 from typed import CONF, LOG, finish
 

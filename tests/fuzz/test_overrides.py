@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ablate.command import _parse as parse_options
+from ablate.commands.train import _parse as parse_options
 from ablate.config.compose import Composer
 from ablate.config.plan import Plan, plan
 from ablate.config.shorthand import expand

@@ -12,10 +12,11 @@ import pytest
 import torch
 from killing import BATCHES, assert_same_run, attempt, forked, modules_trained
 
-from ablate import checkpoint, lease
+from ablate import checkpoint
 from ablate.errors import UserError
-from ablate.holder import FILE_NAME as LEASE
-from ablate.lease import Lease
+from ablate.processes import lease
+from ablate.processes.holder import FILE_NAME as LEASE
+from ablate.processes.lease import Lease
 from ablate.record import RunRecord
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from ablate.board import writer
 from ablate.callbacks.divergence import Diverged
 from ablate.checkpoint import BEST, CHOSEN_ON, LAST, HeldCheckpoint, write
-from ablate.stopping import Stopped, Stopping
+from ablate.processes.stopping import Stopped, Stopping
 
 _VALIDATION = "epoch_loop.val_loop.batch_progress"
 _FIRST_BATCH = {"ready": 1, "started": 1, "processed": 0, "completed": 0}

@@ -17,7 +17,7 @@ from ablate.cluster.slurm import NoAnswerError, Place
 from ablate.record import Status
 from ablate.sweep.pool import Job
 from ablate.sweep.state import BROKEN, GONE, state_of
-from ablate.watch import Watch
+from ablate.sweep.watch import Watch
 
 TICK_SECONDS = 1.0  # between two looks at the files of the runs that go on
 ASK_SECONDS = (2.0, 30.0)  # between two questions to SLURM: at first, and in a long sweep

@@ -14,7 +14,7 @@ from ablate.cluster.task import Task
 from ablate.errors import UserError
 from ablate.sweep.pool import Job
 from ablate.sweep.state import state_of
-from ablate.watch import Watch
+from ablate.sweep.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ablate.holder import STALE_SECONDS, holder
+from ablate.processes.holder import STALE_SECONDS, holder
 from ablate.sweep.death import note_death
 from ablate.sweep.pool import Job
 from ablate.sweep.slots import num_cores

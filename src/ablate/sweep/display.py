@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from ablate.holder import FILE_NAME as LEASE
+from ablate.processes.holder import FILE_NAME as LEASE
 from ablate.record import RunRecord
 from ablate.sweep.pool import Job
 from ablate.sweep.state import State

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.errors import UserError
-from ablate.holder import holder
+from ablate.processes.holder import holder
 from ablate.record import FILE_NAME, RunRecord
 
 Status = Literal["pending", "running", "done", "failed", "interrupted", "diverged"]
@@ -16,7 +16,7 @@ GONE = "its process is gone"
 
 @dataclass(frozen=True)
 class State:
-    """`reason`: why it failed or was interrupted. `progress`: of a running one (see `ablate.lease.Lease.tell`).
+    """`reason`: why it failed or was interrupted. `progress`: of a running one (see `Lease.tell`).
 
     `settled`: the record itself says so, whoever is alive: only another record can change it.
     """

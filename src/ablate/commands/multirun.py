@@ -15,8 +15,8 @@ from ablate.cluster.task import Task
 from ablate.config.folders import claim, variant_of
 from ablate.config.plan import Plan
 from ablate.errors import Problem, UserError
-from ablate.holder import holder
-from ablate.lease import Lease
+from ablate.processes.holder import holder
+from ablate.processes.lease import Lease
 from ablate.record import RunRecord
 from ablate.single import signals
 from ablate.sweep.death import read_record
@@ -26,8 +26,8 @@ from ablate.sweep.pool import Job, Pool, in_words
 from ablate.sweep.slots import Slot, make_slots, problems_of
 from ablate.sweep.state import state_of
 from ablate.sweep.table import exit_code, show_sweep, show_way_back
+from ablate.sweep.watch import Watch, remake_report
 from ablate.training import OwnProcesses, Setting, Train, program, run_hydra
-from ablate.watch import Watch, remake_report
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from ablate import environment
-from ablate.company import Company
+from ablate.processes.stopping import SIGNALS, StoppedAtOnce, Stopping
+from ablate.ranks.company import Company
 from ablate.record import PART, write_atomically
-from ablate.stopping import SIGNALS, StoppedAtOnce, Stopping
 from ablate.trouble import is_of_the_connection
 
 TICK = 0.2  # seconds between two looks

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ablate.changes import config_differences, environment_differences
 from ablate.cluster.launch import find_jobs
+from ablate.commands.multirun import Sweep, carry_out, place_for
 from ablate.config.compose import checked
 from ablate.config.flags import composer, parse_flags
 from ablate.config.hydra_node import hydra_problems
@@ -17,15 +18,14 @@ from ablate.config.resolvers import hydra_node
 from ablate.config.shorthand import ON_SLURM, expand
 from ablate.config.trust import untrusted_packages, untrusted_program
 from ablate.errors import Problem, UserError
-from ablate.lease import Lease
-from ablate.multirun import Sweep, carry_out, place_for
+from ablate.processes.lease import Lease
 from ablate.record import FILE_NAME, RunRecord, config_hash
 from ablate.single import company_of, train_in
 from ablate.sweep.manifest import Manifest, is_sweep
 from ablate.sweep.state import BROKEN, TO_DO, state_of
 from ablate.sweep.table import exit_code, show_run, show_sweep
+from ablate.sweep.watch import remake_report
 from ablate.training import Setting, preload, pretend
-from ablate.watch import remake_report
 
 OUTPUTS = Path("outputs")
 SHOWN = 8  # differences in a message

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablate.config.folders import variant_of
 from ablate.config.plan import Plan
 from ablate.errors import UserError
-from ablate.lease import Lease
+from ablate.processes.lease import Lease
 from ablate.record import RunRecord, Status, config_hash
 from ablate.sweep.death import note_death, read_record
 from ablate.sweep.display import Display

@@ -17,7 +17,7 @@ from ablate import environment
 from ablate.config.help import help_text
 from ablate.config.shorthand import ON_SLURM, expand
 from ablate.errors import Problem, UserError
-from ablate.process import leave, prepare
+from ablate.processes.lifetime import leave, prepare
 
 
 def main(conf: Path) -> NoReturn:
@@ -73,7 +73,7 @@ def _run(conf: Path, options: argparse.Namespace, problems: Sequence[Problem]) -
     if not planned.sweep:
         return train_here(conf, planned, flags)
     UserError.raise_all(_sweep_in_company())
-    from ablate.multirun import begin
+    from ablate.commands.multirun import begin
 
     return begin(conf, planned, options.overrides, flags, multirun=options.multirun)
 

@@ -1,9 +1,9 @@
 """Who works in a folder: `lease.json`, renewed every two seconds by whoever does, and removed at the end.
 
 Two commands in one run or sweep directory would destroy each other's results. A lease whose owner is dead is taken
-over (`ablate.holder` says how that is told). Whoever was away for long enough to be taken for dead asks whether the
-folder is still its own before it writes there (`is_held`). Made for folders that many machines share: it relies on
-`link` and `rename`, not on locks.
+over (`holder.py` says how that is told). Whoever was away for long enough to be taken for dead asks whether the folder
+is still its own before it writes there (`is_held`). Made for folders that many machines share: it relies on `link` and
+`rename`, not on locks.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ablate.errors import UserError
-from ablate.holder import FILE_NAME, STALE_SECONDS, Holder, machine, process_start, read_lease
+from ablate.processes.holder import FILE_NAME, STALE_SECONDS, Holder, machine, process_start, read_lease
 
 RENEW_SECONDS = 2.0
 LOCK_SECONDS = 1.0  # at most, for a lock that spares two commands a race; without it they settle it all the same
