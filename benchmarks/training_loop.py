@@ -43,7 +43,7 @@ from ablate.data.shapes import Shapes
 from ablate.model.classifier import Classifier
 from ablate.model.resnet import gbn_resnet
 from ablate.model.schedule import one_cycle
-from ablate.process import prepare
+from ablate.processes.lifetime import prepare
 
 CONF = Path(__file__).parents[1] / "conf"
 WARM_UP = 2  # turns
