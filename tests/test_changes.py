@@ -1,10 +1,13 @@
 """What is different now from when a run began, in words."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import ablate
 from ablate import environment
 from ablate.changes import config_differences, differences
 from ablate.record import RunRecord, config_hash
@@ -63,3 +66,21 @@ def test_the_torch_that_is_read_is_the_one_that_is_imported():
     assert environment.versions()["torch"] == torch.__version__
     code = "import sys, ablate.changes; ablate.changes.environment.versions(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_code_is_that_which_was_imported_and_not_that_which_is_there_now(tmp_path):
+    shutil.copytree(Path(ablate.__file__).parent, tmp_path / "ablate")
+    code = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[1])
+import ablate.changes
+if sys.argv[2]:
+    pathlib.Path(ablate.__file__).write_text(sys.argv[2])
+print(ablate.__file__, ablate.changes.code_of({}))
+"""
+    said = [
+        subprocess.run([sys.executable, "-c", code, tmp_path, text], check=True, capture_output=True, text=True).stdout
+        for text in ("", "x = 1", "x = 2")
+    ]
+    assert said[0] == said[1] != said[2]
+    assert said[0].startswith(str(tmp_path))

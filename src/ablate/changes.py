@@ -8,6 +8,7 @@ from ablate import environment
 from ablate.record import RunRecord, config_hash
 
 _MISSING = object()
+environment.code_digest([environment.OWN])  # now: in a sweep the files may change between this import and a run's start
 
 
 def differences(old: RunRecord, config: Mapping[str, Any]) -> list[str]:
@@ -46,7 +47,7 @@ def environment_differences(old: RunRecord) -> list[str]:
 
 def code_of(config: Mapping[str, Any]) -> str:
     """Twelve hex digits over the code that a run with this config executes: this package, and those it allows."""
-    return environment.code_digest(["ablate", *config.get("allow_targets", ())])
+    return environment.code_digest([environment.OWN, *config.get("allow_targets", ())])
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # importing it takes seconds; what only reads records asks for versions too
     import torch
 
+OWN = __name__.partition(".")[0]
 PACKAGES = (
     "ablate",
     "torch",
@@ -44,14 +46,28 @@ def versions() -> dict[str, str]:
 
 
 def code_digest(packages: Iterable[str]) -> str:
-    """Twelve hex digits over the sources, Python and C, of `packages`, given by their import names."""
+    """Twelve hex digits over the sources, Python and C, of `packages`, given by their import names.
+
+    Those of this package count as they were when this was first asked.
+    """
     digest = hashlib.sha256()
     for package in sorted({name.partition(".")[0] for name in packages}):
-        for name, path in _sources(package):
-            content = path.read_bytes()
-            digest.update(f"{package} {name} {len(content)}\n".encode())
-            digest.update(content)
+        digest.update(_own_digest() if package == OWN else _digest(package))
     return digest.hexdigest()[:12]
+
+
+@cache
+def _own_digest() -> bytes:
+    return _digest(OWN)
+
+
+def _digest(package: str) -> bytes:
+    digest = hashlib.sha256()
+    for name, path in _sources(package):
+        content = path.read_bytes()
+        digest.update(f"{package} {name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.digest()
 
 
 def describe_device(device: "torch.device", count: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ablate import checkpoint, environment
 from ablate.board import put_before_now
-from ablate.changes import config_differences, environment_differences
+from ablate.changes import config_differences, differences
 from ablate.errors import UserError
 from ablate.record import FILE_NAME, PART, RunRecord, config_hash
 
@@ -56,13 +56,14 @@ class Start:
     def compare_parts(self, made: Mapping[str, str], forced: Sequence[str] | None) -> "Start":
         """With the data and the initial weights as they are made now. Raises `UserError` if they are others."""
         before = _identity(self.old, self.found)
-        differences = [
+        found = [
             f"{name.replace('_', ' ')} {before[name]}, now {value}"
             for name, value in made.items()
             if before.get(name) not in (None, value)
         ]
-        _refuse(self.folder, differences, forced)
-        return replace(self, forced=[*self.forced, *differences])
+        found = [each for each in found if each not in _passed_over(self.old)]
+        _refuse(self.folder, found, forced)
+        return replace(self, forced=[*self.forced, *found])
 
     def follow(self, record: RunRecord) -> RunRecord:
         """The record of this attempt, with what it has of those before."""
@@ -122,14 +123,21 @@ def find_start(folder: Path, config: Mapping[str, Any], forced: Sequence[str] | 
         old = _rebuilt(folder, error)
     if old.status == "done":
         return Start(folder, old)
-    differences = [*config_differences(old, config), *environment_differences(old)]
-    _refuse(folder, differences, forced)
+    new = differences(old, config)
+    _refuse(folder, new, forced)
     found = checkpoint.newest(folder / checkpoint.FOLDER, complaints.append)
-    if found and old.config_hash != (theirs := found.content.get("run", {}).get("config_hash", old.config_hash)):
-        more = [f"config {theirs} of {found.name}, now {config_hash(config)}"]
-        _refuse(folder, more, forced)
-        differences += more
-    return Start(folder, old, found, complaints, differences)
+    now = config_hash(config)
+    if found and now != (theirs := found.content.get("run", {}).get("config_hash", old.config_hash)):
+        more = f"config {theirs} of {found.name}, now {now}"
+        if theirs != old.config_hash and more not in _passed_over(old):
+            _refuse(folder, [more], forced)
+        new.append(more)
+    return Start(folder, old, found, complaints, new)
+
+
+def _passed_over(old: RunRecord | None) -> set[str]:
+    """Differences that were forced before: a checkpoint says what it was of until the next one is written."""
+    return {each for entry in (old.resumed if old else ()) for each in entry["forced"]}
 
 
 def _same_run(folder: Path, config: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ from ablate.errors import Problem, UserError
 from ablate.record import RunRecord, one_line
 from ablate.sweep.pool import Job
 from ablate.sweep.slots import Slot
+from ablate.sweep.table import LOG
 
 if TYPE_CHECKING:
     from ablate.ranks.company import Company
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 EXIT_CODES = {"done": 0, "failed": 1, "diverged": 1, "interrupted": 130}
 # What every run imports: 5 s that only the first one pays.
 PRELOAD = ["ablate.sweep.apart", "ablate.training", "ablate.run"]
-LOG = "train.log"  # in the run directory, as conf/config.yaml names it
 
 register_resolvers()  # here, because a process that a launcher starts imports this file to find `Train`
 

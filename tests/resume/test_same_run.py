@@ -30,6 +30,17 @@ def test_a_run_of_another_config_is_refused_and_forced(folder):
     assert record.config_hash == config_hash(record.config)
 
 
+def test_what_was_forced_once_stays_forced_when_the_run_dies_before_its_next_checkpoint(folder):
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    first = attempt(folder, "optimizer.lr=0.05", forced=["optimizer.lr=0.02, now 0.05"], at=("train_start",), do=die)
+    assert first.status == "interrupted"
+    second = attempt(folder, "optimizer.lr=0.05")
+    assert second.status == "done"
+    assert second.resumed[1]["forced"] == []
+
+
 @pytest.mark.parametrize("what", ["data_checksum", "initial_weights_hash", "code", "torch"])
 def test_other_data_weights_code_or_versions_are_refused(folder, what):
     content = json.loads((folder / "run.json").read_text())

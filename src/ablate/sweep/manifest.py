@@ -7,7 +7,7 @@ step. After a kill it may lag behind, until anything looks at the sweep again (`
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,8 +142,3 @@ def _looked_at(run: PlannedRun, folder: Path) -> PlannedRun:
 
 def is_sweep(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file()
-
-
-def names(manifest: Manifest, statuses: Sequence[str]) -> list[str]:
-    """Folders of the runs with one of these statuses."""
-    return [run.folder for run in manifest.runs.values() if run.status in statuses]
