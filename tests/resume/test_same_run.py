@@ -38,7 +38,7 @@ def test_what_was_forced_once_stays_forced_when_the_run_dies_before_its_next_che
     assert first.status == "interrupted"
     second = attempt(folder, "optimizer.lr=0.05")
     assert second.status == "done"
-    assert second.resumed[1]["forced"] == first.resumed[0]["forced"][1:]  # the checkpoint is still of the other config
+    assert second.resumed[1]["forced"] == first.resumed[0]["forced"][-1:]  # the checkpoint is still of the other config
 
 
 @pytest.mark.parametrize("what", ["data_checksum", "initial_weights_hash", "code", "torch"])
