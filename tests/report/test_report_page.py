@@ -26,6 +26,23 @@ def read(folder, name):
     return (folder / name).read_text(encoding="utf-8")
 
 
+def test_an_interval_of_two_runs_shows_no_accuracy_above_100_and_no_time_below_0(tmp_path):
+    for value, accuracies in ((True, (0.986, 0.983)), (False, (0.986, 0.967))):
+        for seed, accuracy in enumerate(accuracies):
+            folder = tmp_path / f"{value}{seed}"
+            write_run(folder, {FACTOR: value}, seed, accuracy)
+            record = json.loads((folder / "run.json").read_text())
+            record["seconds"]["fit"] = 20.0 + 20 * seed  # 30 on average, -97 to 157
+            (folder / "run.json").write_text(json.dumps(record))
+    report([tmp_path])
+    page = read(tmp_path, "report.html")
+    (figure,) = [svg for svg in page.split("<svg")[1:] if "mean 98.45" in svg]
+    ticks = [float(text) for text in re.findall(r"<text[^>]*>(\d+(?:\.\d+)?)</text>", figure)]
+    assert len(ticks) > 2
+    assert max(ticks) <= 100
+    assert "30.0 (0.0 to 157" in read(tmp_path, "report.md")
+
+
 EVIL = '<script>alert("x")</script>| **b** <img src=http://example.com/x onerror=y>'
 
 

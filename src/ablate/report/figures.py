@@ -117,6 +117,10 @@ def runs(arms: Sequence[Arm], metric: Metric, level: float) -> str:
             axes.plot(values.mean(), -row + 0.2, marker="|", markersize=9, markeredgewidth=1.6, color=_INK)
             places = decimals((within[1] - within[0]) / 2 if within else None)
             _row_label(axes, -row + 0.14, arm.label, f"mean {number(float(values.mean()), places)}")
+        if metric.is_fraction:  # a t interval of few runs knows no bounds
+            low, high = axes.get_xlim()
+            room = 0.02 * (min(high, 100) - max(low, 0))
+            axes.set_xlim(max(low, -room), min(high, 100 + room))
         axes.set_ylim(0.7 - len(shown), 0.85)
         axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)

@@ -142,7 +142,7 @@ def _amount(amount: Amount | None, scale: float = 1.0) -> str:
     text = number(scale * amount.mean, places)
     if amount.interval is None:
         return text
-    low, high = (number(scale * bound, places) for bound in amount.interval)
+    low, high = (number(scale * max(0.0, bound), places) for bound in amount.interval)  # none of them can be negative
     return f"{text} ({low} to {high})"
 
 
