@@ -9,7 +9,7 @@ from turns import Over, at_batch
 from ablate.callbacks.best_and_last import BestAndLast
 from ablate.checkpoint import BEST, LAST
 
-NUM_CHECKPOINTS = 7
+NUM_CHECKPOINTS = 3
 checkpoint_seconds: list[float] = []  # of this process's training, if it keeps checkpoints
 
 
