@@ -97,6 +97,8 @@ class Start:
                 path.unlink()  # what a kill has left half written
         if self.found and self.found.is_best_too:
             checkpoint.write(folder / checkpoint.BEST, (folder / self.found.name).read_bytes())
+        if self.found and self.found.name == checkpoint.BEST:  # nothing replaces an older one after the last epoch
+            checkpoint.write(folder / checkpoint.LAST, (folder / checkpoint.BEST).read_bytes())
         if self.old is not None and self.found is None:
             for path in [path for pattern in LEFT for path in self.folder.glob(pattern)]:
                 path.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import assert_same_run, attempt, die, files, forked, killed
+from killing import assert_same_run, attempt, die, files, forked, killed, same
 
 import ablate.record
 from ablate import checkpoint
@@ -51,6 +51,26 @@ def test_killed_while_a_file_is_replaced(tmp_path, reference, name, place):
     record = attempt(tmp_path)
     assert record.attempts == (2 if code else 1)
     assert_same_run(tmp_path, reference)
+
+
+def test_killed_between_the_two_checkpoints_of_the_last_epoch(tmp_path):
+    whole, parts, replace = tmp_path / "whole", tmp_path / "parts", os.replace
+    attempt(whole, "trainer.max_epochs=1")
+
+    def lethal(source: str, target: Path) -> None:
+        if Path(target).name == "last.ckpt.sha256":
+            die()()
+        replace(source, target)
+
+    def work() -> None:
+        ablate.record.os.replace = lethal
+        attempt(parts, "trainer.max_epochs=1")
+
+    assert forked(work) == -signal.SIGKILL
+    assert attempt(parts, "trainer.max_epochs=1").resumed[0]["from_checkpoint"] == "best.ckpt"
+    ours, theirs = (checkpoint.load(folder / "checkpoints/last.ckpt") for folder in (parts, whole))
+    assert checkpoint.place_of(ours) == checkpoint.place_of(theirs)
+    assert same(ours["state_dict"], theirs["state_dict"])
 
 
 def test_a_flipped_byte_in_the_last_checkpoint_falls_back_to_the_best(folder, reference, caplog):
