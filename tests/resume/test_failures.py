@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,7 @@ class Full:
         self.folder, self.num_bytes, self.words = folder, num_bytes, words
 
     def limit(self) -> None:
+        sys.dont_write_bytecode = True  # cut short, such a file would break every later import of it
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.num_bytes, self.num_bytes))
 
     def __call__(self) -> None:
