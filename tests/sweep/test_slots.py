@@ -15,6 +15,7 @@ def trainer(accelerator="auto", devices=1):
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch):
     monkeypatch.setattr(slots, "num_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def test_on_cpus_the_cores_are_divided():
@@ -23,6 +24,13 @@ def test_on_cpus_the_cores_are_divided():
     assert make_slots(1, "auto", [trainer("cpu")], num_runs=10) == [Slot(8)]
     assert make_slots(20, "auto", [trainer("cpu")], num_runs=40) == [Slot(1)] * 20
     assert make_slots(4, 3, [trainer("cpu")], num_runs=10) == [Slot(3)] * 4
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("3", 3), ("64", 4), ("2,1", 2), ("", 4), ("0", 4), ("x", 4)])
+def test_no_more_threads_than_the_user_has_set_for_all_programs(monkeypatch, said, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert make_slots(2, "auto", [trainer("cpu")], num_runs=10) == [Slot(threads)] * 2
+    assert make_slots(2, 4, [trainer("cpu")], num_runs=10) == [Slot(4)] * 2  # set for this sweep
 
 
 def test_no_more_slots_than_runs():

@@ -32,7 +32,8 @@ def make_slots(
     """The slots of a sweep.
 
     n_jobs: runs at once. "auto": one for each set of GPUs; on CPUs as many as cores and free memory allow.
-    threads: of torch in each process of a run; a run on several devices has one for each. "auto": the cores, divided.
+    threads: of torch in each process of a run; a run on several devices has one for each. "auto": the cores, divided,
+        but no more than OMP_NUM_THREADS says.
     trainers: the trainer sections of the runs; each says `accelerator` and `devices`.
     gpus: ids of the visible GPUs, by default those that are there; more runs than GPUs share them in turn.
     """
@@ -50,7 +51,7 @@ def make_slots(
     else:
         number = min(cores, int(psutil.virtual_memory().available // memory_of_a_run)) // processes
     number = max(1, min(number, num_runs))
-    each = int(threads) if threads != "auto" else max(1, cores // (number * processes))
+    each = int(threads) if threads != "auto" else max(1, min(_most_threads(), cores // (number * processes)))
     if not a_run or chosen:
         return [Slot(each)] * number
     return [
@@ -72,6 +73,12 @@ def problems_of(launcher: Mapping[str, Any]) -> Iterator[Problem]:
 def num_cores() -> int:
     """Cores that this process may use: a container's share, not the machine's."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _most_threads() -> int:
+    """As the user has set it for all programs; a list is for nested parallel regions, of which the first counts."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) > 0 else num_cores()
 
 
 def visible_gpus() -> list[str]:
