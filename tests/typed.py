@@ -19,6 +19,8 @@ TINY = [
     *("data=shapes", "data.source.num_train=80", "data.source.num_test=24", "data.batch_size=16"),
     *("model.width=4", "model.ghost_size=8", "trainer.max_epochs=2", "trainer.accelerator=cpu", "callbacks=none"),
 ]
+PRELOADED = ["ablate.commands.resume", "ablate.run", "ablate.report.command", "ablate.cli"]
+_ours: int | None = None  # process id of the server
 
 
 @dataclass
@@ -32,10 +34,14 @@ def begin(place: Path, *arguments: str, **variables: str) -> Any:
 
     variables: of the environment; NAME="" removes one.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ablate.commands.resume", "ablate.run", "ablate.report.command", "ablate.cli"])
+    global _ours
+    context, server = multiprocessing.get_context("forkserver"), forkserver._forkserver
+    if server._forkserver_pid not in (None, _ours):
+        server._stop()  # that of a command in this process: every process from it would import the rest again
+    context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=_type, args=(str(place), arguments, variables))
     process.start()
+    _ours = server._forkserver_pid
     return process
 
 

@@ -31,6 +31,7 @@ SMALL = [
 
 def carry_out(command, monkeypatch):
     """The exit code of a command line, in this process."""
+    monkeypatch.setattr("ablate.training.preload", lambda: None)  # nothing will be trained
     if command[0] != "ablate":
         return run_command(PROJECT / "conf", command)
     monkeypatch.setattr(sys, "argv", list(command))

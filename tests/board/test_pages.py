@@ -75,6 +75,7 @@ def test_images_are_drawn_under_the_names_of_their_classes(tab, dashboards):
     for run in RUNS:
         expect(tab.locator("tf-image-loader").get_by_text(run).first).to_be_attached()
     pictures = tab.locator("tf-image-loader img")
+    expect(pictures.nth(11)).to_be_attached()  # they come one by one
     for picture in pictures.all():
         picture.evaluate("picture => picture.decode()")
     assert pictures.count() >= 12

@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from ablate.config.shorthand import ON_SLURM, expand
-
-TRAIN = Path(__file__).parents[2] / "train.py"
+from typed import CONF, TINY, typed
 
 
 def test_seeds_is_a_range_and_the_rest_stays_as_it_is():
@@ -45,8 +43,10 @@ def test_what_is_neither_is_named(word):
 
 
 def test_a_dry_run_shows_every_run_with_its_cost_and_leaves_nothing(tmp_path):
-    words = ["-m", "optimizer.nesterov=true,false", "seeds=2", "model.width=4", "dry_run=true"]
-    done = subprocess.run([sys.executable, TRAIN, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    words = ["-m", *TINY, "optimizer.nesterov=true,false", "seeds=2", "dry_run=true"]
+    command = [sys.executable, CONF.parent / "train.py", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     for name in ("nesterov=true,seed=0", "nesterov=true,seed=1", "nesterov=false,seed=0", "nesterov=false,seed=1"):
         assert name in done.stdout
     assert "4 runs, about" in done.stdout
@@ -54,8 +54,6 @@ def test_a_dry_run_shows_every_run_with_its_cost_and_leaves_nothing(tmp_path):
 
 
 def test_a_dry_run_of_a_wrong_command_is_wrong(tmp_path):
-    words = [sys.executable, TRAIN, "dry_run=true", "optimizer.lr=-1", "seeds=none"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "optimizer.lr=-1" in done.stderr
-    assert "seeds=none" in done.stderr
+    done = typed(tmp_path, "dry_run=true", "optimizer.lr=-1", "seeds=none")
+    assert done.code == 2
+    assert "optimizer.lr=-1" in done.output

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.record import RunRecord, config_hash
+from typed import LOG, typed
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 SMALL = ["experiment=smoke", "callbacks=none"]
@@ -19,7 +20,7 @@ def sweep(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     place = tmp_path_factory.mktemp("place")
     words = [sys.executable, TRAIN, "-m", "optimizer.nesterov=true,false", "seeds=2", *SMALL]
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     (folder,) = (place / "outputs" / "sweeps").iterdir()
     return folder, done
 
@@ -40,6 +41,7 @@ def test_arms_are_paired(sweep):
     folder, _ = sweep
     hashes = {name: RunRecord.read(folder / name).initial_weights_hash for name in NAMES}
     assert hashes[NAMES[0]] == hashes[NAMES[2]] != hashes[NAMES[1]] == hashes[NAMES[3]]
+    assert len({RunRecord.read(folder / name).config_hash for name in NAMES}) == 4
 
 
 def test_the_manifest_names_what_was_planned(sweep):
@@ -68,9 +70,8 @@ def test_it_ends_in_a_table_a_verdict_and_the_way_to_the_dashboards(sweep):
 def test_a_run_that_cannot_read_its_data_is_a_sentence_and_the_exit_code_says_so(tmp_path):
     (tmp_path / "pictures" / "train" / "cat").mkdir(parents=True)
     (tmp_path / "pictures" / "test" / "cat").mkdir(parents=True)
-    words = [sys.executable, TRAIN, "data=image_folder", f"data.root={tmp_path / 'pictures'}", *SMALL]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr + done.stdout
-    assert "cat" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    done = typed(tmp_path, "data=image_folder", f"data.root={tmp_path / 'pictures'}", *SMALL)
+    assert done.code == 2
+    assert "Traceback" not in done.output
+    assert "cat" in done.output
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures", LOG}
