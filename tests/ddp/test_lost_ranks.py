@@ -22,20 +22,6 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_process_that_lightning_has_started_is_killed(tmp_path):
-    run = begin(tmp_path, *LONG)
-    until(lambda: has_epochs(tmp_path / "run", 2))
-    (other,) = ranks_below(run.pid)
-    kill(other.pid)
-    assert finish(run, SOON) == 1, said(tmp_path)
-    record = RunRecord.read(tmp_path / "run")
-    assert (record.status, record.error[:30]) == ("failed", "rank 1 was ended by SIGKILL; t")
-    assert record.finished
-    assert "Traceback" not in said(tmp_path)
-    assert not list((tmp_path / "run").glob(".rank*"))
-    assert not (tmp_path / "run" / "lease.json").exists()
-
-
 @pytest.mark.parametrize("variables", [torchrun, slurm], ids=["torchrun", "SLURM"])
 def test_a_process_that_a_launcher_has_started_is_killed(tmp_path, variables):
     first, other = begin_ranks(tmp_path, LONG, variables=variables)
@@ -92,7 +78,8 @@ def test_a_first_process_that_is_stuck_is_ended_too(tmp_path):
     assert not (tmp_path / "run" / "lease.json").exists()
 
 
-def test_in_a_sweep_the_reason_is_the_same(tmp_path):
+def test_a_process_that_lightning_has_started_is_killed(tmp_path):
+    """In a sweep, which says the same reason."""
     words = [word for word in LONG if "run.dir" not in word]
     sweep = begin(tmp_path, "-m", "seeds=1", *words, "hydra.sweep.dir=sweep")
     run = tmp_path / "sweep" / "seed=0"
@@ -100,8 +87,13 @@ def test_in_a_sweep_the_reason_is_the_same(tmp_path):
     (other,) = [each for each in psutil.process_iter() if _is_rank_of(each, tmp_path)]
     kill(other.pid)
     assert finish(sweep, SOON) == 1, said(tmp_path)
-    assert RunRecord.read(run).error.startswith("rank 1 was ended by SIGKILL")
+    record = RunRecord.read(run)
+    assert (record.status, record.error[:30]) == ("failed", "rank 1 was ended by SIGKILL; t")
+    assert record.finished
     assert "rank 1 was ended by SIGKILL" in said(tmp_path)
+    assert "Traceback" not in said(tmp_path)
+    assert not list(run.glob(".rank*"))
+    assert not (run / "lease.json").exists()
 
 
 def _is_rank_of(process: psutil.Process, place: Path) -> bool:

@@ -98,12 +98,17 @@ def test_killed_hard_under_a_launcher_and_gone_on_with_by_lightning(whole, tmp_p
 
 
 def test_stopped_and_resumed_in_a_sweep(whole, tmp_path):
-    sweep = begin(tmp_path, "-m", "seeds=1", *WORDS, "hydra.sweep.dir=sweep", "hydra.launcher.threads=1")
-    run = tmp_path / "sweep" / "seed=0"
+    """Lightning starts the second process, with the words of the first: that must not begin a sweep of its own."""
+    sweep = begin(tmp_path, "-m", "seeds=1", *WORDS)
+    run = until(lambda: next((path for path in (tmp_path / "outputs").glob("sweeps/*/seed=0")), None))
     until(lambda: has_epochs(run, 2))
     os.kill(sweep.pid, signal.SIGTERM)
     assert finish(sweep) == 143, said(tmp_path)
     record = RunRecord.read(run)
     assert (record.status, record.error) == ("interrupted", "stopped by SIGTERM")
-    assert typed(tmp_path, "resume", "sweep").code == 0, said(tmp_path)
+    assert typed(tmp_path, "resume", str(run.parent)).code == 0, said(tmp_path)
+    assert RunRecord.read(run).device["count"] == 2
     assert_same(run, whole)
+    assert list((tmp_path / "outputs").iterdir()) == [run.parent.parent]
+    assert list(run.parent.parent.iterdir()) == [run.parent]
+    assert [path for path in run.parent.iterdir() if path.is_dir() and path != run] == []
