@@ -9,12 +9,13 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 
 setup: .venv/ready
 
+# Compiled here, once: with PYTHONDONTWRITEBYTECODE, as images often have it, each command would compile torch anew.
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("Python %d.%d: ablate needs 3.11 to 3.13; type: make PYTHON=python3.12" % v)'
 	@echo "setting up .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup
@@ -24,7 +25,7 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest
+	pytest -n 2
 
 check: test
 
