@@ -18,21 +18,20 @@ import of_a_sweep
 import training_loop
 from conditions import conditions
 from table import Row, markdown, write
-from training_loop import Size
 
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
-    lambda: training_loop.rows("slim", Size(16, 128, 302), turn=10),
-    lambda: training_loop.rows("full", Size(64, 64, 28), turn=1),
-    lambda: ghost_batch_norm.rows(5),
+    lambda: training_loop.rows("slim", 16, 128, turn=10, turns=4, launches=8),
+    lambda: training_loop.rows("full", 64, 64, turn=1, turns=6, launches=6),
+    lambda: ghost_batch_norm.rows(15),
     lambda: loader.rows(9),
     lambda: memory.rows(2),
     lambda: growth.rows(3),
     of_a_sweep.rows,
 ]
 TINY: list[Part] = [
-    lambda: training_loop.rows("tiny", Size(2, 32, 6), turn=1),
+    lambda: training_loop.rows("tiny", 2, 32, turn=1, turns=2, launches=1),
     lambda: [growth.loader_row(10_000, 1)],
     lambda: of_a_sweep.rows(12),
 ]

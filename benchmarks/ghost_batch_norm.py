@@ -1,6 +1,6 @@
 """Cost of ghost batch norm against batch norm, forward + backward.
 
-    python benchmarks/ghost_batch_norm.py [--rounds 9]
+    python benchmarks/ghost_batch_norm.py [--rounds 25]
 
 The shapes are those of the four layers of the slim and the full network; each has five normalisations in ResNet18, so
 that a network's ratio is that of the sums over its shapes.
@@ -44,7 +44,7 @@ def times(shape: tuple[int, ...], layout: torch.memory_format, rounds: int) -> d
     return alternate({name: timed(layer, x, grad, calls) for name, layer in layers.items()}, rounds)
 
 
-def rows(rounds: int, batches: tuple[int, ...] = (64, 128), *, details: bool = False) -> Iterator[Row]:
+def rows(rounds: int, batches: tuple[int, ...] = (64, 128, 256), *, details: bool = False) -> Iterator[Row]:
     """A row for each network, memory format and size of batch and ghosts; with `details` for each shape as well."""
     for network, width in NETWORKS.items():
         for layout, memory_format in LAYOUTS.items():
@@ -63,7 +63,7 @@ def rows(rounds: int, batches: tuple[int, ...] = (64, 128), *, details: bool = F
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=25)
     rounds = parser.parse_args().rounds
     print_conditions(f"python benchmarks/ghost_batch_norm.py --rounds {rounds}")
     print(markdown(rows(rounds, details=True)))

@@ -1,25 +1,26 @@
 """The training loop of a run against a bare PyTorch loop: same network, loader and batch.
 
-    python benchmarks/training_loop.py [--width 16] [--batch 128] [--batches 352] [--turn 10]
+    python benchmarks/training_loop.py [--width 16] [--batch 128] [--turn 10] [--turns 4] [--launches 8]
 
 `loop` is Lightning with the Classifier and nothing else; `run` adds the default callbacks, the record and TensorBoard.
-The three take turns (`turns.py`) of `--turn` training batches of one epoch; a ratio is of two turns that came one after
-the other. The first two turns of each, a warm-up, are not counted. Two threads each on two cores, as a user's; those of
-a process that waits sleep, as in the commands (OMP_WAIT_POLICY=passive, unless it is set), in all three alike.
+The three take turns (`turns.py`) of `--turn` training batches of one epoch; the first two turns of each, a warm-up, are
+not counted. Two threads each on two cores, as a user's; those of a process that waits sleep, as in the commands
+(OMP_WAIT_POLICY=passive, unless it is set), in all three alike.
+
+Two processes of the same loop can differ by two percent for as long as they live: memory has the layout that it got.
+So the three are launched anew several times, and a launch gives one ratio. `--same` has the bare loop in the place of
+all three: how far from 1 chance alone comes.
 
 Counted: all between the start of a batch and that of a later one. `run` logs every tenth batch, so that its turns are
-alike, and the median holds the cost, only where a turn is of a multiple of ten; the full network, whose batch takes
-hundreds of times as long as its logging, takes turns of one. Not counted: start, and the end of an epoch with its
-validation and drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a
-row of its own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
-
-The interval is of the median over turns. A process keeps its memory's layout as long as it lives, so that two processes
-of the same loop can differ by more than that: `--same` has the bare loop in the place of all three.
+alike where a turn is of a multiple of ten; the full network, whose batch takes hundreds of times as long as its
+logging, takes turns of one. Not counted: start, and the end of an epoch with its validation and drawings
+(`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a row of its own: seconds
+of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
 """
 
 import argparse
 import logging
-import statistics
+import multiprocessing
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -133,8 +134,8 @@ def loop(size: Size) -> None:
         lightning_loop(size.width, make_data(size))
 
 
-def whole_run(size: Size, folder: Path) -> list[float]:
-    """With what a user gets by default. Seconds of each of a few checkpoints, when the turns are over."""
+def whole_run(size: Size, folder: Path) -> float:
+    """With what a user gets by default. Seconds of a checkpoint, when the turns are over."""
     import turn_callback
 
     from ablate.run import run
@@ -177,6 +178,7 @@ def _quiet() -> Iterator[None]:
 def measure(size: Size, turn: int, *, same: bool = False) -> dict[str, Taken]:
     """Of the bare loop, of Lightning with the Classifier, of a whole run: one epoch, in turns of `turn` batches."""
     prepare()
+    multiprocessing.set_forkserver_preload(["ablate.run"])  # imported once, not once a process
     turns = (size.batches - 2) // turn - WARM_UP  # Lightning reads a batch ahead: the last two are not like the rest
     with tempfile.TemporaryDirectory() as folder:
         loops = {
@@ -187,16 +189,19 @@ def measure(size: Size, turn: int, *, same: bool = False) -> dict[str, Taken]:
         return take_turns(dict.fromkeys(loops, loops["bare"]) if same else loops, turns, turn, WARM_UP)
 
 
-def rows(name: str, size: Size, turn: int, *, same: bool = False) -> list[Row]:
-    taken = measure(size, turn, same=same)
-    speed = {each: [turn * size.batch / seconds for seconds in taken[each].seconds] for each in taken}
+def rows(name: str, width: int, batch: int, *, turn: int, turns: int, launches: int, same: bool = False) -> list[Row]:
+    """Ratios by launch, each of so many turns of `turn` batches of `batch` pictures."""
+    size = Size(width, batch, (WARM_UP + turns) * turn + 2)
+    launched = [measure(size, turn, same=same) for _ in range(launches)]
+    speed = {each: [turn * batch / taken[each].typical for taken in launched] for each in launched[0]}
     found = [
         Row(f"training loop, {name} network", speed["loop"], speed["bare"], "pictures/s", at_least=0.98),
         Row(f"callbacks and record, {name} network", speed["run"], speed["loop"], "pictures/s", at_least=0.97),
     ]
-    if checkpoints := taken["run"].returned:
-        epoch = EPOCH / statistics.median(speed["run"])
-        found.append(Row(f"checkpoint of an epoch, {name} network", checkpoints, [epoch] * len(checkpoints), "s"))
+    if not same:
+        checkpoints = [taken["run"].returned for taken in launched]
+        epochs = [EPOCH / of_run for of_run in speed["run"]]
+        found.append(Row(f"checkpoint of an epoch, {name} network", checkpoints, epochs, "s"))
     return found
 
 
@@ -204,14 +209,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--batches", type=int, default=352, help="of the epoch")
     parser.add_argument("--turn", type=int, default=10, help="batches")
+    parser.add_argument("--turns", type=int, default=4, help="a launch")
+    parser.add_argument("--launches", type=int, default=8)
     parser.add_argument("--same", action="store_true", help="three bare loops: how far from 1 chance alone comes")
     given = parser.parse_args()
-    size = Size(given.width, given.batch, given.batches)
-    words = f"--width {size.width} --batch {size.batch} --batches {size.batches} --turn {given.turn}"
+    counts = {"turn": given.turn, "turns": given.turns, "launches": given.launches}
+    words = " ".join(f"--{name} {n}" for name, n in {"width": given.width, "batch": given.batch, **counts}.items())
     print_conditions(f"python benchmarks/training_loop.py {words}{' --same' * given.same}")
-    print(markdown(rows(f"width {size.width}", size, given.turn, same=given.same)))
+    print(markdown(rows(f"width {given.width}", given.width, given.batch, **counts, same=given.same)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Hands the turn on within Lightning; times a checkpoint when the turns are over."""
 
+import math
 import time
 from typing import Any
 
@@ -9,8 +10,7 @@ from turns import Over, at_batch
 from ablate.callbacks.best_and_last import BestAndLast
 from ablate.checkpoint import BEST, LAST
 
-NUM_CHECKPOINTS = 3
-checkpoint_seconds: list[float] = []  # of this process's training, if it keeps checkpoints
+checkpoint_seconds = math.nan  # of this process's training, when its turns are over
 
 
 class TakesTurns(pl.Callback):
@@ -22,10 +22,10 @@ class TakesTurns(pl.Callback):
         at_batch()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        global checkpoint_seconds
         keepers = [each for each in trainer.callbacks if isinstance(each, BestAndLast)]
-        if isinstance(exception, Over):
-            for keeper in keepers * NUM_CHECKPOINTS:
-                start = time.perf_counter()
-                keeper._take(trainer, BEST, LAST)  # at the end of an epoch that is the best so far
-                keeper.on_train_epoch_start(trainer, pl_module)  # of the next one
-                checkpoint_seconds.append(time.perf_counter() - start)
+        if isinstance(exception, Over) and keepers:
+            start = time.perf_counter()
+            keepers[0]._take(trainer, BEST, LAST)  # at the end of an epoch that is the best so far
+            keepers[0].on_train_epoch_start(trainer, pl_module)  # of the next one
+            checkpoint_seconds = time.perf_counter() - start

@@ -6,11 +6,13 @@ A loop calls `at_batch` where a batch begins, and does no more for it.
 """
 
 import multiprocessing
+import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -24,10 +26,19 @@ class Over(SystemExit):
 
 @dataclass
 class Taken:
-    """What came of a loop: the seconds of each turn that counts, and what its function returned, if it did."""
+    """What came of a loop: the seconds of each batch of each turn that counts, and what its function returned."""
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[list[float]] = field(default_factory=list)
     returned: Any = None
+
+    @property
+    def typical(self) -> float:
+        """Seconds of a turn: its first batch takes the median of all first ones, and so on.
+
+        What happens in the same place of every turn counts; what the machine did meanwhile, now here and now there,
+        does not.
+        """
+        return sum(statistics.median(in_place) for in_place in zip(*self.seconds, strict=True))
 
 
 def take_turns(loops: Mapping[str, Callable[[], Any]], turns: int, batches: int, warm_up: int = 2) -> dict[str, Taken]:
@@ -61,7 +72,7 @@ class _Player:
 
     def __init__(self, name: str, loop: Callable[[], Any], batches: int) -> None:
         self.name = name
-        context = multiprocessing.get_context("spawn")  # nothing of this process's threads
+        context = multiprocessing.get_context("forkserver")  # nothing of this process's threads
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_play, args=(theirs, loop, batches), name=name)
         self._process.start()
@@ -72,7 +83,7 @@ class _Player:
             self._pipe.send(word)
 
     def wait(self) -> Any:
-        """What it says next: the seconds of a turn; what the loop returned."""
+        """What it says next: the seconds of each batch of a turn; what the loop returned."""
         try:
             said, trouble = self._pipe.recv()
         except (EOFError, ConnectionResetError):
@@ -100,15 +111,18 @@ class _Turn:
     def __init__(self, pipe: Connection, batches: int) -> None:
         self.is_over = False
         self._pipe, self._batches, self._num_begun = pipe, batches, 0
-        self._started = time.perf_counter()
+        self._begun = [time.perf_counter()]  # the batches of this turn
 
     def at_batch(self) -> None:
+        now = time.perf_counter()
         if self._num_begun % self._batches == 0:
-            self._hand_on(time.perf_counter() - self._started)
-            self._started = time.perf_counter()
+            self._hand_on([end - start for start, end in pairwise([*self._begun, now])])
+            self._begun = []
+            now = time.perf_counter()
+        self._begun.append(now)
         self._num_begun += 1
 
-    def _hand_on(self, seconds: float) -> None:
+    def _hand_on(self, seconds: list[float]) -> None:
         try:
             self._pipe.send((seconds, None))
             self.is_over = self._pipe.recv() == END
