@@ -6,12 +6,15 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
+from ablate.processes.heap import keep_freed_memory
+
 
 def prepare() -> None:
-    """Set what libraries read when they are imported, unless the user has."""
+    """Set what libraries read when they are imported, and how memory is kept, unless the user has."""
     # A thread that waits for another sleeps. Spinning, the default, costs several times the work on a machine that has
     # anything else to do (benchmarks/NOTES.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    keep_freed_memory()
 
 
 def leave(code: int) -> NoReturn:
