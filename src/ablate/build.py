@@ -75,7 +75,8 @@ def _ghost_batch_norm(config: Config, net: nn.Module) -> str | None:
     if not any(isinstance(module, GhostBatchNorm2d) for module in net.modules()):
         return None
     device = torch.device("cuda" if _uses_gpu(config) else "cpu")
-    return "in compiled kernels" if kernels_for(device) else "in plain operations"
+    kept_in_float32 = config.trainer.precision not in ("64-true", "bf16-true", "16-true")
+    return "in compiled kernels" if kept_in_float32 and kernels_for(device) else "in plain operations"
 
 
 def build(

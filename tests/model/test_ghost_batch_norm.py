@@ -1,11 +1,15 @@
 """Ghost batch norm against numbers worked by hand, torch's own layer, and a loop of torch's own layers."""
 
+import re
 import shutil
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from ablate.model import ghost_batch_norm, ghosts_on_cpu
 from ablate.model.ghost_batch_norm import GhostBatchNorm2d
@@ -112,14 +116,15 @@ def test_how_many_threads_there_are_changes_no_bit(shape, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_mean_far_from_zero_costs_no_more_digits_than_torch_loses(layout, way):
-    x = (torch.randn(64, 8, 8, 8, generator=torch.Generator().manual_seed(0)) + 1000).to(memory_format=layout)
+@pytest.mark.parametrize("c", [1, 2, 8])
+def test_a_mean_far_from_zero_costs_no_more_digits_than_torch_loses(c, layout, way):
+    x = (torch.randn(64, c, 8, 8, generator=torch.Generator().manual_seed(0)) + 1000).to(memory_format=layout)
     off, plain_off = [], []
-    for norm, errors in ((GhostBatchNorm2d(8, ghost_size=32), off), (nn.BatchNorm2d(8), plain_off)):
-        exact = [(part.double(), nn.BatchNorm2d(8).double()) for part in x.split(32 if errors is off else 64)]
+    for norm, errors in ((GhostBatchNorm2d(c, ghost_size=32), off), (nn.BatchNorm2d(c), plain_off)):
+        exact = [(part.double(), nn.BatchNorm2d(c).double()) for part in x.split(32 if errors is off else 64)]
         expected = torch.cat([layer(part) for part, layer in exact])
         errors.append((norm(x) - expected).abs().max().item())
-    assert off[0] < 2 * plain_off[0] + 1e-5
+    assert off[0] < 2 * plain_off[0] + 1e-4
 
 
 def test_a_first_picture_unlike_the_others_does_not_spoil_the_variance(way):
@@ -128,6 +133,30 @@ def test_a_first_picture_unlike_the_others_does_not_spoil_the_variance(way):
     norm = GhostBatchNorm2d(8, ghost_size=32, momentum=1.0)
     norm(x)
     torch.testing.assert_close(norm.running_var, x.double().var((0, 2, 3)).float(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("old", [1e8, -1e8, 0.0])
+def test_a_step_of_one_leaves_nothing_of_the_statistics_before(old, way):
+    norm, x = GhostBatchNorm2d(3, ghost_size=4, momentum=1.0), pictures(12, torch.channels_last)
+    norm.running_mean.fill_(old)
+    norm.running_var.fill_(abs(old))
+    norm(x)
+    torch.testing.assert_close(norm.running_mean, x.double().mean((0, 2, 3)).float(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(norm.running_var, x.double().var((0, 2, 3)).float(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("lacks", ["weight", "bias"])
+def test_a_layer_with_a_weight_or_a_bias_alone_equals_its_ghosts_one_by_one(lacks, way):
+    x = pictures(12, torch.channels_last).requires_grad_()
+    ghost, plain = GhostBatchNorm2d(3, ghost_size=4), nn.BatchNorm2d(3, track_running_stats=False)
+    results = []
+    for layer in (ghost, plain):
+        for parameter in layer.parameters():
+            parameter.data.copy_(torch.linspace(-1, 2, 3))
+        setattr(layer, lacks, None)
+        out = layer(x) if layer is ghost else torch.cat([layer(part) for part in x.split(4)])
+        results.append((out, torch.autograd.grad(out.exp().sum(), [x, *layer.parameters()])))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("select", [lambda x: x[:, :, ::2], lambda x: x.transpose(2, 3), lambda x: x[::2]])
@@ -145,6 +174,100 @@ def test_the_gradient_of_double_precision_survives_a_numerical_check():
     norm = GhostBatchNorm2d(2, ghost_size=2).double()
     x = pictures(5, torch.channels_last, c=2, size=2, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(norm, (x,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_gradient_has_a_gradient(layout, way):
+    x, norm = pictures(5, layout, c=2, size=2).requires_grad_(), GhostBatchNorm2d(2, ghost_size=2)
+    exact, exact_norm = x.detach().double().requires_grad_(), GhostBatchNorm2d(2, ghost_size=2).double()
+    second = []
+    for given, layer in ((x, norm), (exact, exact_norm)):
+        grads = torch.autograd.grad(layer(given).exp().sum(), [given, *layer.parameters()], create_graph=True)
+        second.append(torch.autograd.grad(sum(grad.square().sum() for grad in grads), [given, *layer.parameters()]))
+    torch.testing.assert_close(*second, rtol=1e-3, atol=1e-3, check_dtype=False)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")  # in torch's own derivatives
+def test_transforms_and_tracers_see_the_layer_as_they_see_torchs_own(way):
+    norm, x = GhostBatchNorm2d(3, ghost_size=4, track_running_stats=False), pictures(12, torch.channels_last)
+    parameters, other, out = dict(norm.named_parameters()), pictures(12, torch.contiguous_format) * 2, norm(x)
+
+    def loss(given):
+        return torch.func.functional_call(norm, given, (x,)).exp().sum()
+
+    expected = torch.autograd.grad(loss(parameters), list(parameters.values()))
+    torch.testing.assert_close(tuple(torch.func.grad(loss)(parameters).values()), expected)
+    with forward_ad.dual_level():  # normalising does not see a shift of all pixels
+        moved = forward_ad.unpack_dual(norm(forward_ad.make_dual(x, torch.ones_like(x))))
+    torch.testing.assert_close(moved.primal, out)
+    torch.testing.assert_close(moved.tangent, torch.zeros_like(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(make_fx(norm)(x)(other), norm(other))
+    exported = torch.export.export(nn.Sequential(norm).train(), (x,)).module()
+    torch.testing.assert_close(exported(other), norm(other))
+
+
+def test_tensors_without_numbers_have_their_shapes(way):
+    with FakeTensorMode():
+        assert GhostBatchNorm2d(3, ghost_size=4)(torch.randn(12, 3, 5, 5)).shape == (12, 3, 5, 5)
+    assert GhostBatchNorm2d(3, ghost_size=4).to("meta")(torch.empty(12, 3, 5, 5, device="meta")).is_meta
+
+
+def test_the_default_device_and_precision_of_others_change_nothing(way):
+    x = pictures(12, torch.channels_last).requires_grad_()
+    norm, same = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
+    expected = norm(x)
+    expected_grad = torch.autograd.grad(expected.exp().sum(), x)
+    with torch.device("meta"):
+        torch.set_default_dtype(torch.bfloat16)
+        try:
+            out = same(x)
+            grad = torch.autograd.grad(out.exp().sum(), x)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(out, expected)
+    assert torch.equal(grad[0], expected_grad[0])
+    torch.testing.assert_close(same.state_dict(), norm.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda norm: norm.register_buffer("running_mean", torch.zeros(3, 2)[:, 0]),
+        lambda norm: setattr(norm, "weight", nn.Parameter(torch.ones(3, 2)[:, 0])),
+        lambda norm: setattr(norm, "weight", nn.Parameter(torch._neg_view(-torch.ones(3)))),
+    ],
+    ids=["strided buffer", "strided weight", "lazily negated weight"],
+)
+def test_state_that_no_kernel_reads_is_read_by_torch(change, way):
+    norm, same = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
+    change(norm)
+    x = pictures(12, torch.channels_last)
+    torch.testing.assert_close(norm(x), same(x))
+    torch.testing.assert_close(norm.state_dict(), same.state_dict())
+
+
+def test_pictures_that_are_negated_lazily_are_read_as_they_are_seen(way):
+    x = pictures(12, torch.channels_last)
+    norm, same = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
+    torch.testing.assert_close(norm(torch._neg_view(x)), same(-x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
+@pytest.mark.parametrize("n", [7, 12])
+def test_what_torchs_layer_refuses_is_refused_with_any_number_of_ghosts(dtype, n, way):
+    x = pictures(n, torch.channels_last).to(dtype)
+    with pytest.raises((RuntimeError, NotImplementedError)) as theirs:
+        nn.BatchNorm2d(3)(x)
+    with pytest.raises(type(theirs.value), match=re.escape(str(theirs.value))):
+        GhostBatchNorm2d(3, ghost_size=4)(x)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("c", [2, 4096])
+def test_pictures_of_other_channels_are_refused(c, train, way):
+    norm = GhostBatchNorm2d(3, ghost_size=4).train(train)
+    with pytest.raises(ValueError, match=f"input of {c} channels, layer of num_features=3"):
+        norm(torch.zeros(12, c, 2, 2))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

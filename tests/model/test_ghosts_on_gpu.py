@@ -27,7 +27,7 @@ def test_in_tritons_interpreter():
     command = [sys.executable, "-m", "pytest", "-q", "-k", "kernels", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert "9 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 @pytest.fixture
@@ -68,6 +68,24 @@ def test_the_kernels_are_the_plain_operations(n, c, size, affine, kernels, monke
     close(results[0][1], results[1][1], rtol=1e-4)
     close(mine.state_dict(), plain.state_dict())
     assert results[0][0].is_contiguous(memory_format=torch.channels_last)
+
+
+@needs_kernels
+@pytest.mark.parametrize("lacks", ["weight", "bias", None])
+def test_the_kernels_gradient_has_a_gradient_also_without_a_weight_or_a_bias(lacks, kernels, monkeypatch):
+    pair = layers(3)
+    x, results = pictures(9, 3, 3), []
+    for layer, triton_kernels in zip(pair, (lambda _: kernels, lambda _: None), strict=True):
+        monkeypatch.setattr(ghost_batch_norm, "kernels_for", triton_kernels)
+        if lacks:
+            setattr(layer, lacks, None)
+        inputs = [x, *layer.parameters()]
+        grads = torch.autograd.grad(layer(x).exp().sum(), inputs)
+        if lacks != "weight":  # then torch's own layer has none
+            again = torch.autograd.grad(layer(x).exp().sum(), inputs, create_graph=True)
+            grads += torch.autograd.grad(sum(grad.square().sum() for grad in again), inputs)
+        results.append(grads)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-2)
 
 
 @needs_kernels

@@ -13,7 +13,12 @@ from types import ModuleType
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from ablate.model import ghosts_in_torch
+
+KERNEL_INPUTS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
@@ -59,18 +64,15 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         if not self.training or (num_ghosts < 2 and not self.is_shared):
             return super().forward(input)
         self._check_input_dim(input)
-        num_ghosts = max(1, num_ghosts)
         kernels = self._kernels(input)
         output: Tensor
-        if kernels:
-            output, means, variances = kernels.neighbour_ghosts(input, self.weight, self.bias, self.eps, num_ghosts)
-        else:
-            output, means, variances = self._ghost_by_ghost(input, num_ghosts)
-        pixels = input[0, 0].numel()
+        output, means, variances = kernels.neighbour_ghosts(input, self.weight, self.bias, self.eps, max(1, num_ghosts))
+        pixels = input.shape[2:].numel()
         if self.track_running_stats and self.is_shared:
-            mean, variance = self._room(input, 1)
-            _step_towards(means, variances, len(input), pixels, 1.0, (mean[0], variance[0]), kernels)
-            self.held = torch.cat([mean, variance]), pixels
+            mean, variance = means.new_zeros(2, self.num_features).unbind()
+            with torch.no_grad():
+                kernels.track(means, variances, len(input), pixels, 1.0, (mean, variance))
+            self.held = torch.stack([mean, variance]), pixels
         elif self.track_running_stats:
             self._track(means, variances, len(input), pixels, kernels)
         return output
@@ -80,92 +82,63 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
         num_samples: of the batch. Shares are even; where they cannot be, the first ones hold a sample more.
         """
-        assert self.held is not None
+        assert self.held is not None, "track_shares is called once after a forward pass of a shared batch"
         _, pixels = self.held
         self.held = None
-        kernels = kernels_for(means.device) if means.dtype is torch.float32 else None
-        self._track(means, variances, num_samples, pixels, kernels)
+        kernels = kernels_for(means.device) if self._has_plain_state(means) else None
+        self._track(means, variances, num_samples, pixels, kernels or ghosts_in_torch)
 
-    def _stats_dtype(self, x: Tensor) -> torch.dtype:
-        """Statistics of half-precision activations are kept in the precision of the parameters."""
-        for held in (self.weight, self.running_mean):
-            if held is not None:
-                return held.dtype
-        return x.dtype
+    def _check_input_dim(self, input: Tensor) -> None:
+        super()._check_input_dim(input)
+        if input.shape[1] != self.num_features:
+            raise ValueError(f"input of {input.shape[1]} channels, layer of num_features={self.num_features}")
 
-    def _kernels(self, x: Tensor) -> ModuleType | None:
-        """Those that take x as it is; none while a compiler looks on, which makes its own."""
-        if torch.compiler.is_compiling() or self._stats_dtype(x) is not torch.float32 or len(x) < 2:
-            return None
-        if x.device.type == "cuda" and not x.is_contiguous(memory_format=torch.channels_last):
-            return None
-        return kernels_for(x.device)
+    def _kernels(self, x: Tensor) -> ModuleType:
+        """Those that take x as it is, else torch's operations."""
+        if x.dtype not in KERNEL_INPUTS or len(x) < 2 or _is_watched() or not self._has_plain_state(x):
+            return ghosts_in_torch
+        if x.is_cuda and not x.is_contiguous(memory_format=torch.channels_last):
+            return ghosts_in_torch
+        return kernels_for(x.device) or ghosts_in_torch
 
-    def _ghost_by_ghost(self, x: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Plain operations, which trace, and run on any device."""
-        means, variances = self._room(x, num_ghosts)
-        runs = zip(x.tensor_split(num_ghosts), means, variances, strict=True)
-        ghosts = [
-            F.batch_norm(ghost, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
-            for ghost, mean, variance in runs
-        ]
-        return torch.cat(ghosts), means, variances
+    def _has_plain_state(self, beside: Tensor) -> bool:
+        """Parameters and buffers, and `beside` on whose device they are, have float32 numbers in memory in a row."""
+        state = [each for each in (self.weight, self.bias, self.running_mean, self.running_var) if each is not None]
+        return type(beside) in (Tensor, nn.Parameter) and all(
+            type(each) in (Tensor, nn.Parameter)
+            and each.dtype is torch.float32
+            and each.device == beside.device
+            and each.is_contiguous()
+            and not each.is_neg()
+            for each in state
+        )
 
-    def _room(self, x: Tensor, num_ghosts: int) -> tuple[Tensor, Tensor]:
-        """For means and unbiased variances by ghost (K, C). Momentum 1 replaces what is there, unless it is NaN."""
-        means, variances = torch.zeros(2, num_ghosts, self.num_features, dtype=self._stats_dtype(x), device=x.device)
-        return means, variances
-
-    def _track(
-        self, means: Tensor, variances: Tensor, num_samples: int, pixels: int, kernels: ModuleType | None
-    ) -> None:
+    @torch.no_grad()
+    def _track(self, means: Tensor, variances: Tensor, num_samples: int, pixels: int, kernels: ModuleType) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         # momentum=None is torch's cumulative average, which `torch.optim.swa_utils.update_bn` relies on.
         step = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        _step_towards(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var), kernels)
+        kernels.track(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var))
 
 
-@torch.no_grad()
-def _step_towards(
-    means: Tensor,
-    variances: Tensor,
-    num_samples: int,
-    pixels: int,
-    step: float,
-    running: tuple[Tensor, Tensor],
-    kernels: ModuleType | None,
-) -> None:
-    """A `step` in [0, 1] of the running mean and variance (C,) towards those of the whole batch (total variance), from
-    the means and unbiased variances of its ghosts (K, C)."""
-    if kernels:
-        kernels.track(means, variances, num_samples, pixels, step, running)
-        return
-    size, rest = divmod(num_samples, len(means))
-    total = num_samples * pixels
-    if rest:  # counts by ghost (K, 1)
-        sizes = [[size + 1]] * rest + [[size]] * (len(means) - rest)
-        counts = torch.tensor(sizes, dtype=means.dtype, device=means.device) * pixels
-        mean = (counts * means).sum(0) / total
-        squares = ((counts - 1) * variances).addcmul_(counts, (means - mean).square_()).sum(0)
-        scale = 1.0
-    else:
-        count = size * pixels
-        mean = means.mean(0)
-        off = means - mean
-        squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
-        scale = count - 1.0
-    running_mean, running_var = running
-    running_mean.lerp_(mean, step)
-    running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
+def _is_watched() -> bool:
+    """By something that follows or transforms torch's operations, and does not see what a kernel does."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or is_in_torch_dispatch_mode()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
 
 
 @cache
 def kernels_for(device: torch.device) -> ModuleType | None:
     """Kernels that take all ghosts at once, in Triton on a GPU and in C on a CPU; they are compiled when they are first
-    called. None where there is no C compiler, which both need, or no kernels for the device: plain operations serve.
+    called. None where there is no C compiler, which both need, or no kernels for the device.
     """
     if device.type == "cpu":
         from ablate.model import ghosts_on_cpu

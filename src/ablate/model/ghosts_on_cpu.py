@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ablate.model.compiled import load
+from ablate.model.ghosts_in_torch import differentiable_gradients
 
 
 @cache
@@ -31,14 +31,13 @@ def neighbour_ghosts(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x (N, C, H, W) -> the same normalised, and means and unbiased variances (K, C) by ghost.
 
-    The ghosts are those of `x.tensor_split(num_ghosts)`. Only the first result has a gradient. Statistics are float32;
-    the output has the precision and the memory format of x.
+    The ghosts are those of `x.tensor_split(num_ghosts)`. Only the first result has a gradient. Weight and bias are
+    float32 and contiguous, or None. Statistics are float32; the output has the precision of x, and its memory format
+    where it is dense, else channels-last.
     """
-    dense = x.float()
+    dense = x.float().resolve_neg()
     if not dense.is_contiguous():
         dense = dense.contiguous(memory_format=torch.channels_last)
-    if weight is not None and bias is not None:
-        weight, bias = weight.contiguous(), bias.contiguous()
     output, means, variances = _NeighbourGhosts.apply(dense, weight, bias, eps, num_ghosts)
     return output.to(x.dtype), means, variances
 
@@ -48,7 +47,8 @@ def track(
 ) -> None:
     """Move the running mean and variance a `step` in [0, 1] towards those of the whole batch (total variance)."""
     num_ghosts, num_channels = means.shape
-    assert all(each.is_contiguous() for each in (means, variances, *running))
+    for each in running:
+        assert each.shape == (num_channels,), f"running statistics {tuple(each.shape)} of {num_channels} channels"
     _kernels().ghosts_track(
         *(num_samples, num_ghosts, num_channels, pixels, _at(means), _at(variances)), step, *map(_at, running)
     )
@@ -60,28 +60,30 @@ class _NeighbourGhosts(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_ghosts: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         output = torch.empty_like(x)
-        means, variances, inverse_stds = torch.empty(3, num_ghosts, x.shape[1]).unbind()
+        means, variances, inverse_stds = x.new_empty(3, num_ghosts, x.shape[1]).unbind()
         failed = _kernels().ghosts_forward(
             *_shape(x, num_ghosts),
             *(_at(x), _at(weight), _at(bias), eps, _at(output), _at(means), _at(variances), _at(inverse_stds)),
         )
         if failed:
             raise MemoryError("no memory for the sums of ghost batch norm")
-        ctx.save_for_backward(x, weight, means, inverse_stds)
+        ctx.save_for_backward(x, weight, bias, means, inverse_stds)
+        ctx.eps = eps
         ctx.mark_non_differentiable(means, variances)
         ctx.set_materialize_grads(False)  # the statistics have none
         return output, means, variances
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad_outputs[0] is None:
             return None, None, None, None, None
-        x, weight, means, inverse_stds = ctx.saved_tensors
+        x, weight, bias, means, inverse_stds = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph
+            return *differentiable_gradients(grad_outputs[0], x, weight, bias, ctx.eps, len(means)), None, None
         layout = torch.channels_last if _is_channels_last(x) else torch.contiguous_format
-        grad_output = grad_outputs[0].contiguous(memory_format=layout)
+        grad_output = grad_outputs[0].resolve_neg().contiguous(memory_format=layout)
         grad_x = torch.empty_like(x)
-        both = torch.empty(2, *means.shape)  # by ghost: sums of the gradient; sums of the gradient times x normalised
+        both = means.new_empty(2, *means.shape)  # by ghost: sums of the gradient; of the gradient times x normalised
         failed = _kernels().ghosts_backward(
             *_shape(x, len(means)),
             *(_at(x), _at(grad_output), _at(weight), _at(means), _at(inverse_stds)),
@@ -89,15 +91,13 @@ class _NeighbourGhosts(torch.autograd.Function):
         )
         if failed:
             raise MemoryError("no memory for the sums of ghost batch norm")
-        if weight is None:
-            return grad_x, None, None, None, None
         grad_bias, grad_weight = both.sum(1).unbind()
-        return grad_x, grad_weight, grad_bias, None, None
+        return grad_x, None if weight is None else grad_weight, None if bias is None else grad_bias, None, None
 
 
 def _kernels() -> ctypes.CDLL:
     found = library()
-    assert found is not None
+    assert found is not None, "ghost_batch_norm.kernels_for gives these out where they could be compiled"
     return found
 
 
@@ -113,5 +113,6 @@ def _is_channels_last(x: Tensor) -> bool:
 def _at(tensor: Tensor | None) -> int | None:
     if tensor is None:
         return None
-    assert tensor.dtype is torch.float32
+    assert tensor.dtype is torch.float32, f"kernels of float32 were given {tensor.dtype}"
+    assert tensor.is_contiguous() or _is_channels_last(tensor), "kernels of dense memory were given a strided tensor"
     return tensor.data_ptr()

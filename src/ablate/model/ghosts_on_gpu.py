@@ -14,7 +14,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from ablate.model.ghosts_in_torch import differentiable_gradients
 
 ROWS, COLUMNS = 64, 64  # of a tile; 16 numbers a thread in each of 8 warps
 PROGRAMS, MOST_PARTS = 1024, 64  # enough to fill a large GPU; few enough to add up again
@@ -27,6 +28,10 @@ def neighbour_ghosts(
 
     The ghosts are those of `x.tensor_split(num_ghosts)`. Only the first result has a gradient. Statistics are float32.
     """
+    if weight is None and bias is not None:
+        weight = torch.ones_like(bias)
+    elif bias is None and weight is not None:
+        bias = torch.zeros_like(weight)
     output, means, variances = _NeighbourGhosts.apply(x, weight, bias, eps, num_ghosts)
     return output, means, variances
 
@@ -63,17 +68,19 @@ class _NeighbourGhosts(torch.autograd.Function):
                 C=COLUMNS,
                 num_warps=8,
             )
-        ctx.save_for_backward(x, weight, means, inverse_stds)
+        ctx.save_for_backward(x, weight, bias, means, inverse_stds)
+        ctx.eps = eps
         ctx.mark_non_differentiable(means, variances)
         ctx.set_materialize_grads(False)  # the statistics have none
         return output, means, variances
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad_outputs[0] is None:
             return None, None, None, None, None
-        x, weight, means, inverse_stds = ctx.saved_tensors
+        x, weight, bias, means, inverse_stds = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph
+            return *differentiable_gradients(grad_outputs[0], x, weight, bias, ctx.eps, len(means)), None, None
         grad_output = grad_outputs[0].contiguous(memory_format=torch.channels_last)
         grad_x = torch.empty_like(x)
         by_ghost = torch.empty(2, *means.shape, device=x.device)  # gradients of weight and bias

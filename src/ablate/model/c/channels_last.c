@@ -33,22 +33,30 @@ static int64_t rows_of(const Shape *s, int64_t ghost, int64_t part, int64_t *cou
         for (; c < (channels); c++) BODY(1)                                                                            \
     } while (0)
 
-/* Mean, and sum of squared distances from it, of `count` rows by channel. */
+/* Mean, and sum of squared distances from it, of `count` rows by channel.
+ *
+ * The mean of a first pass is off by the rounding of its sum; what is left in the second pass says by how much (the
+ * corrected two-pass algorithm of Chan, Golub and LeVeque 1983). */
 static void moments_of_rows(const float *x, int64_t count, int64_t channels, float *restrict mean,
                             float *restrict squares)
 {
 #define MOMENTS(W)                                                                                                     \
     {                                                                                                                  \
-        float sum[W] = {0}, square[W] = {0}, m[W];                                                                     \
+        float sum[W] = {0}, square[W] = {0}, left[W] = {0}, m[W];                                                      \
         for (int64_t r = 0; r < count; r++)                                                                            \
             for (int i = 0; i < W; i++) sum[i] += x[r * channels + c + i];                                             \
         for (int i = 0; i < W; i++) m[i] = sum[i] / (float)count;                                                      \
         for (int64_t r = 0; r < count; r++)                                                                            \
             for (int i = 0; i < W; i++) {                                                                              \
                 float off = x[r * channels + c + i] - m[i];                                                            \
+                left[i] += off;                                                                                        \
                 square[i] += off * off;                                                                                \
             }                                                                                                          \
-        for (int i = 0; i < W; i++) mean[c + i] = m[i], squares[c + i] = square[i];                                    \
+        for (int i = 0; i < W; i++) {                                                                                  \
+            float by = left[i] / (float)count;                                                                         \
+            mean[c + i] = m[i] + by;                                                                                   \
+            squares[c + i] = square[i] - left[i] * by;                                                                 \
+        }                                                                                                              \
     }
     FOR_BLOCKS(channels, MOMENTS);
 }

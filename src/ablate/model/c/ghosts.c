@@ -37,7 +37,8 @@ void ghosts_track(int64_t samples, int64_t num_ghosts, int64_t channels, int64_t
             double count = (double)(num_samples(&s, k) * pixels), off = means[k * channels + c] - mean;
             squares += (count - 1) * variances[k * channels + c] + count * off * off;
         }
-        running_mean[c] += (float)(step * (mean - running_mean[c]));
-        running_var[c] += (float)(step * (squares / (all - 1) - running_var[c]));
+        /* Not running + step * (new - running): with a step of 1 the old one is to be gone, however large it is. */
+        running_mean[c] = (float)((1 - step) * running_mean[c] + step * mean);
+        running_var[c] = (float)((1 - step) * running_var[c] + step * squares / (all - 1));
     }
 }

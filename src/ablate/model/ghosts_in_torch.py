@@ -1,0 +1,60 @@
+"""Batch norm of runs of neighbouring samples, in torch's own operations: any device and precision, and all that traces.
+
+N samples, K ghosts, C channels, H x W pixels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def neighbour_ghosts(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_ghosts: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x (N, C, H, W) -> the same normalised, and means and unbiased variances (K, C) by ghost.
+
+    The ghosts are those of `x.tensor_split(num_ghosts)`. Only the first result has a gradient. Statistics of
+    half-precision activations have the precision of the weight, or float32.
+    """
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    dtype = weight.dtype if weight is not None else torch.float32 if half else x.dtype
+    # Momentum 1 replaces what is there, unless it is NaN.
+    means, variances = x.new_zeros(2, num_ghosts, x.shape[1], dtype=dtype).unbind()
+    ghosts = [
+        F.batch_norm(ghost, mean, variance, weight, bias, True, 1.0, eps)
+        for ghost, mean, variance in zip(x.tensor_split(num_ghosts), means, variances, strict=True)
+    ]
+    return torch.cat(ghosts), means, variances
+
+
+def differentiable_gradients(
+    grad_output: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, num_ghosts: int
+) -> list[Tensor | None]:
+    """Of x, weight and bias, with gradients of their own: what a kernel's backward pass answers to `create_graph`."""
+    wanted = [each for each in (x, weight, bias) if each is not None and each.requires_grad]
+    output, _, _ = neighbour_ghosts(x, weight, bias, eps, num_ghosts)
+    found = iter(torch.autograd.grad(output, wanted, grad_output, create_graph=True))
+    return [next(found) if each is not None and each.requires_grad else None for each in (x, weight, bias)]
+
+
+def track(
+    means: Tensor, variances: Tensor, num_samples: int, pixels: int, step: float, running: tuple[Tensor, Tensor]
+) -> None:
+    """Move the running mean and variance a `step` in [0, 1] towards those of the whole batch (total variance)."""
+    size, rest = divmod(num_samples, len(means))
+    total = num_samples * pixels
+    if rest:  # counts by ghost (K, 1)
+        sizes = [[size + 1]] * rest + [[size]] * (len(means) - rest)
+        counts = torch.tensor(sizes, dtype=means.dtype, device=means.device) * pixels
+        mean = (counts * means).sum(0) / total
+        squares = ((counts - 1) * variances).addcmul_(counts, (means - mean).square_()).sum(0)
+        scale = 1.0
+    else:
+        count = size * pixels
+        mean = means.mean(0)
+        off = means - mean
+        squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
+        scale = count - 1.0
+    running_mean, running_var = running
+    running_mean.lerp_(mean.to(running_mean.dtype), step)
+    running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
