@@ -22,8 +22,8 @@ from table import Row, markdown, write
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
-    lambda: training_loop.rows("slim", 16, 128, turn=10, turns=4, launches=8),
-    lambda: training_loop.rows("full", 64, 64, turn=1, turns=6, launches=6),
+    lambda: training_loop.rows("slim", 16, 128, batches=60, launches=6),
+    lambda: training_loop.rows("full", 64, 64, batches=10, launches=6),
     lambda: ghost_batch_norm.rows(15),
     lambda: loader.rows(9),
     lambda: memory.rows(2),
@@ -31,7 +31,7 @@ FULL: list[Part] = [
     of_a_sweep.rows,
 ]
 TINY: list[Part] = [
-    lambda: training_loop.rows("tiny", 2, 32, turn=1, turns=2, launches=1),
+    lambda: training_loop.rows("tiny", 2, 32, batches=2, launches=1),
     lambda: [growth.loader_row(10_000, 1)],
     lambda: of_a_sweep.rows(12),
 ]

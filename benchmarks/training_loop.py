@@ -1,21 +1,20 @@
 """The training loop of a run against a bare PyTorch loop: same network, loader and batch.
 
-    python benchmarks/training_loop.py [--width 16] [--batch 128] [--turn 10] [--turns 4] [--launches 8]
+    python benchmarks/training_loop.py [--width 16] [--batch 128] [--batches 60] [--launches 6]
 
 `loop` is Lightning with the Classifier and nothing else; `run` adds the default callbacks, the record and TensorBoard.
-The three take turns (`turns.py`) of `--turn` training batches of one epoch; the first two turns of each, a warm-up, are
-not counted. Two threads each on two cores, as a user's; those of a process that waits sleep, as in the commands
-(OMP_WAIT_POLICY=passive, unless it is set), in all three alike.
+The three take turns (`turns.py`) of one batch, for `--batches` of one epoch after a warm-up. Two threads each on two
+cores, as a user's. All three have what commands set (`ablate.processes.lifetime.prepare`): threads that wait sleep, and
+freed memory is kept.
 
-Two processes of the same loop can differ by two percent for as long as they live: memory has the layout that it got.
-So the three are launched anew several times, and a launch gives one ratio. `--same` has the bare loop in the place of
-all three: how far from 1 chance alone comes.
+A process's memory has the layout that it got; so the three are launched anew several times, and a launch gives one
+ratio. `--same` has the bare loop in the place of all three: how far from 1 chance alone comes.
 
-Counted: all between the start of a batch and that of a later one. `run` logs every tenth batch, so that its turns are
-alike where a turn is of a multiple of ten; the full network, whose batch takes hundreds of times as long as its
-logging, takes turns of one. Not counted: start, and the end of an epoch with its validation and drawings
-(`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a row of its own: seconds
-of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
+Counted: all between the start of a batch and that of the next. `run` logs every tenth batch, so that a time is the mean
+of ten, each the median of those at its place; where fewer than thirty are counted (the full network, whose batch takes
+hundreds of times as long as its logging) the median of all. Not counted: start, and the end of an epoch with its validation and
+drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a row of its
+own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
 """
 
 import argparse
@@ -47,7 +46,8 @@ from ablate.model.schedule import one_cycle
 from ablate.processes.lifetime import prepare
 
 CONF = Path(__file__).parents[1] / "conf"
-WARM_UP = 2  # turns
+WARM_UP = 5  # batches
+LOGGED = 10  # `run` logs every so many batches
 EPOCH = 45_000  # training pictures of CIFAR-10
 
 
@@ -175,25 +175,25 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def measure(size: Size, turn: int, *, same: bool = False) -> dict[str, Taken]:
-    """Of the bare loop, of Lightning with the Classifier, of a whole run: one epoch, in turns of `turn` batches."""
+def measure(width: int, batch: int, batches: int, *, same: bool = False) -> dict[str, Taken]:
+    """Of the bare loop, of Lightning with the Classifier, of a whole run: so many batches of one epoch."""
     prepare()
     multiprocessing.set_forkserver_preload(["ablate.run"])  # imported once, not once a process
-    turns = (size.batches - 2) // turn - WARM_UP  # Lightning reads a batch ahead: the last two are not like the rest
+    size = Size(width, batch, WARM_UP + batches + 2)  # Lightning reads a batch ahead: the last two are not like others
     with tempfile.TemporaryDirectory() as folder:
         loops = {
             "bare": partial(bare, size),
             "loop": partial(loop, size),
             "run": partial(whole_run, size, Path(folder)),
         }
-        return take_turns(dict.fromkeys(loops, loops["bare"]) if same else loops, turns, turn, WARM_UP)
+        return take_turns(dict.fromkeys(loops, loops["bare"]) if same else loops, batches, WARM_UP)
 
 
-def rows(name: str, width: int, batch: int, *, turn: int, turns: int, launches: int, same: bool = False) -> list[Row]:
-    """Ratios by launch, each of so many turns of `turn` batches of `batch` pictures."""
-    size = Size(width, batch, (WARM_UP + turns) * turn + 2)
-    launched = [measure(size, turn, same=same) for _ in range(launches)]
-    speed = {each: [turn * batch / taken[each].typical for taken in launched] for each in launched[0]}
+def rows(name: str, width: int, batch: int, *, batches: int, launches: int, same: bool = False) -> list[Row]:
+    """Ratios by launch, each of so many batches of `batch` pictures."""
+    launched = [measure(width, batch, batches, same=same) for _ in range(launches)]
+    period = LOGGED if batches >= 3 * LOGGED else 1
+    speed = {each: [batch / taken[each].typical(period) for taken in launched] for each in launched[0]}
     found = [
         Row(f"training loop, {name} network", speed["loop"], speed["bare"], "pictures/s", at_least=0.98),
         Row(f"callbacks and record, {name} network", speed["run"], speed["loop"], "pictures/s", at_least=0.97),
@@ -209,12 +209,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--turn", type=int, default=10, help="batches")
-    parser.add_argument("--turns", type=int, default=4, help="a launch")
-    parser.add_argument("--launches", type=int, default=8)
+    parser.add_argument("--batches", type=int, default=60, help="a launch")
+    parser.add_argument("--launches", type=int, default=6)
     parser.add_argument("--same", action="store_true", help="three bare loops: how far from 1 chance alone comes")
     given = parser.parse_args()
-    counts = {"turn": given.turn, "turns": given.turns, "launches": given.launches}
+    counts = {"batches": given.batches, "launches": given.launches}
     words = " ".join(f"--{name} {n}" for name, n in {"width": given.width, "batch": given.batch, **counts}.items())
     print_conditions(f"python benchmarks/training_loop.py {words}{' --same' * given.same}")
     print(markdown(rows(f"width {given.width}", given.width, given.batch, **counts, same=given.same)))

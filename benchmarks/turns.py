@@ -1,8 +1,8 @@
 """Loops that take turns on one machine, each in a process of its own, so that they meet the same seconds of it.
 
-A virtual machine that drifts by a third within minutes drifts little within a few seconds. So one loop works while the
-others sleep in a read from their pipe, and a few batches later the next one does; turn by turn their times are pairs.
-A loop calls `at_batch` where a batch begins, and does no more for it.
+A virtual machine that drifts by a third within minutes drifts little within a second. So one loop works on a batch
+while the others sleep in a read from their pipe, then the next one does; batch by batch their times are pairs. A loop
+calls `at_batch` where a batch begins, and does no more for it.
 """
 
 import multiprocessing
@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -26,23 +25,22 @@ class Over(SystemExit):
 
 @dataclass
 class Taken:
-    """What came of a loop: the seconds of each batch of each turn that counts, and what its function returned."""
+    """What came of a loop: the seconds of each batch that counts, and what its function returned."""
 
-    seconds: list[list[float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     returned: Any = None
 
-    @property
-    def typical(self) -> float:
-        """Seconds of a turn: its first batch takes the median of all first ones, and so on.
+    def typical(self, period: int = 1) -> float:
+        """Seconds a batch, of a loop that does the same again every `period` batches: the mean over the places in a
+        period of the median at each.
 
-        What happens in the same place of every turn counts; what the machine did meanwhile, now here and now there,
-        does not.
+        What comes at its place every time counts; what the machine did meanwhile, now here and now there, does not.
         """
-        return sum(statistics.median(in_place) for in_place in zip(*self.seconds, strict=True))
+        return statistics.fmean(statistics.median(self.seconds[place::period]) for place in range(period))
 
 
-def take_turns(loops: Mapping[str, Callable[[], Any]], turns: int, batches: int, warm_up: int = 2) -> dict[str, Taken]:
-    """Each of `loops` (functions that another process can import) for so many turns of so many batches.
+def take_turns(loops: Mapping[str, Callable[[], Any]], batches: int, warm_up: int) -> dict[str, Taken]:
+    """Each of `loops` (functions that another process can import) for so many batches, in turns of one.
 
     Nothing is counted until all have come to their first batch, nor in the first `warm_up` turns; nor what follows the
     last turn: each loop is ended in its next `at_batch`, by an exception, while the others do nothing. The turns go
@@ -50,11 +48,11 @@ def take_turns(loops: Mapping[str, Callable[[], Any]], turns: int, batches: int,
     for a loop that fails or ends before that.
     """
     with ExitStack() as stack:
-        players = [stack.enter_context(_Player(name, loop, batches)) for name, loop in loops.items()]
+        players = [stack.enter_context(_Player(name, loop)) for name, loop in loops.items()]
         for player in players:
             player.wait()
         taken = {name: Taken() for name in loops}
-        for turn in range(warm_up + turns):
+        for turn in range(warm_up + batches):
             first = turn % len(players)
             for player in players[first:] + players[:first]:
                 player.say(GO)
@@ -70,11 +68,11 @@ def take_turns(loops: Mapping[str, Callable[[], Any]], turns: int, batches: int,
 class _Player:
     """A loop's process, seen from the one that gives the turns."""
 
-    def __init__(self, name: str, loop: Callable[[], Any], batches: int) -> None:
+    def __init__(self, name: str, loop: Callable[[], Any]) -> None:
         self.name = name
         context = multiprocessing.get_context("forkserver")  # nothing of this process's threads
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_play, args=(theirs, loop, batches), name=name)
+        self._process = context.Process(target=_play, args=(theirs, loop), name=name)
         self._process.start()
         theirs.close()  # so that its death is the end of this pipe
 
@@ -83,7 +81,7 @@ class _Player:
             self._pipe.send(word)
 
     def wait(self) -> Any:
-        """What it says next: the seconds of each batch of a turn; what the loop returned."""
+        """What it says next: the seconds of a batch; what the loop returned."""
         try:
             said, trouble = self._pipe.recv()
         except (EOFError, ConnectionResetError):
@@ -108,42 +106,33 @@ class _Player:
 class _Turn:
     """In a loop's process: whose turn it is."""
 
-    def __init__(self, pipe: Connection, batches: int) -> None:
+    def __init__(self, pipe: Connection) -> None:
         self.is_over = False
-        self._pipe, self._batches, self._num_begun = pipe, batches, 0
-        self._begun = [time.perf_counter()]  # the batches of this turn
+        self._pipe, self._begun = pipe, time.perf_counter()
 
     def at_batch(self) -> None:
-        now = time.perf_counter()
-        if self._num_begun % self._batches == 0:
-            self._hand_on([end - start for start, end in pairwise([*self._begun, now])])
-            self._begun = []
-            now = time.perf_counter()
-        self._begun.append(now)
-        self._num_begun += 1
-
-    def _hand_on(self, seconds: list[float]) -> None:
         try:
-            self._pipe.send((seconds, None))
+            self._pipe.send((time.perf_counter() - self._begun, None))
             self.is_over = self._pipe.recv() == END
         except (EOFError, ConnectionError):  # whoever gives the turns is gone
             raise Over from None
         if self.is_over:
             raise Over
+        self._begun = time.perf_counter()
 
 
 _turn: _Turn | None = None
 
 
 def at_batch() -> None:
-    """Where a batch begins: hands the turn on, after so many, and waits for it. Nothing where no turns are taken."""
+    """Where a batch begins: hands the turn on, and waits for it. Nothing where no turns are taken."""
     if _turn is not None:
         _turn.at_batch()
 
 
-def _play(pipe: Connection, loop: Callable[[], Any], batches: int) -> None:
+def _play(pipe: Connection, loop: Callable[[], Any]) -> None:
     global _turn
-    _turn = _Turn(pipe, batches)
+    _turn = _Turn(pipe)
     returned, trouble = None, None
     try:
         with suppress(Over):

@@ -1,4 +1,4 @@
-"""Loops that take turns: each alone while it has one, paired turn by turn; one that dies ends them all."""
+"""Loops that take turns: each alone while it has one, paired batch by batch; one that dies ends them all."""
 
 import multiprocessing
 import os
@@ -54,23 +54,23 @@ def fail():
 def test_loops_of_a_known_cost_have_their_known_ratio_and_never_work_at_once(turns, tmp_path):
     log = tmp_path / "log"
     costs = {"a": 0.02, "b": 0.04, "c": 0.02}
-    taken = turns.take_turns({name: partial(sleeper, cost, log) for name, cost in costs.items()}, 5, batches=2)
-    assert {name: len(each.seconds) for name, each in taken.items()} == {"a": 5, "b": 5, "c": 5}
-    assert all(len(turn) == 2 and min(turn) >= costs["b"] for turn in taken["b"].seconds)
-    assert taken["b"].typical / taken["a"].typical == pytest.approx(2, rel=0.25)
+    taken = turns.take_turns({name: partial(sleeper, cost, log) for name, cost in costs.items()}, 6, warm_up=2)
+    assert {name: len(each.seconds) for name, each in taken.items()} == {"a": 6, "b": 6, "c": 6}
+    assert min(taken["b"].seconds) >= costs["b"]
+    assert taken["b"].typical() / taken["a"].typical() == pytest.approx(2, rel=0.25)
 
     lines = [line.split() for line in log.read_text().splitlines()]
-    order = [pid for pid, _ in lines[::4]]  # two lines a batch, two batches a turn
-    assert [pid for pid, _ in lines] == [pid for pid in order for _ in range(4)]  # no two of them mixed
+    order = [pid for pid, _ in lines[::2]]  # two lines a batch
+    assert [pid for pid, _ in lines] == [pid for pid in order for _ in range(2)]  # no two of them mixed
     assert [float(moment) for _, moment in lines] == sorted(float(moment) for _, moment in lines)
     a, b, c = order[:3]
-    assert order == [a, b, c, b, c, a, c, a, b] * 2 + [a, b, c]  # two turns of each that do not count, then five
+    assert order == [a, b, c, b, c, a, c, a, b] * 2 + [a, b, c, b, c, a]  # two turns that do not count, then six
 
 
-def test_a_typical_turn_has_what_comes_in_every_turn_and_not_what_came_once(turns):
-    # the second batch of each turn logs; the machine stopped for nine seconds, once in a first and once in a last batch
-    taken = turns.Taken([[1.0, 1.5, 1.0], [10.0, 1.5, 1.0], [1.0, 1.5, 10.0]])
-    assert taken.typical == 3.5
+def test_a_typical_batch_has_what_comes_every_time_and_not_what_came_once(turns):
+    # every third batch logs; the machine stopped for nine seconds, once in a first and once in a last one
+    taken = turns.Taken([1.0, 1.0, 2.5, 10.0, 1.0, 2.5, 1.0, 1.0, 11.5])
+    assert taken.typical(3) == 1.5
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_a_typical_turn_has_what_comes_in_every_turn_and_not_what_came_once(turn
 def test_a_loop_that_dies_ends_them_all_with_its_error(turns, tmp_path, num_batches, end, word):
     waits = partial(sleeper, 0.001, tmp_path / "log")
     with pytest.raises(RuntimeError, match=word):
-        turns.take_turns({"a": waits, "b": partial(mortal, num_batches, end), "c": waits}, 5, batches=2)
+        turns.take_turns({"a": waits, "b": partial(mortal, num_batches, end), "c": waits}, 5, warm_up=2)
 
 
 def test_a_loop_that_is_killed_while_it_waits_ends_them_all(turns, tmp_path):
     log = tmp_path / "log"
     waits = partial(sleeper, 0.001, log)
     with pytest.raises(RuntimeError, match="'a' ended with exit code -9"):
-        turns.take_turns({"a": waits, "b": partial(killer, log)}, 5, batches=1)
+        turns.take_turns({"a": waits, "b": partial(killer, log)}, 5, warm_up=1)
 
 
 def killer(log):
@@ -107,7 +107,7 @@ def killer(log):
 
 def test_what_a_loop_returns_comes_back_and_outside_of_turns_nothing_is_handed_on(turns):
     turns.at_batch()
-    taken = turns.take_turns({"a": one_that_returns, "b": one_that_returns}, 1, batches=1)
+    taken = turns.take_turns({"a": one_that_returns, "b": one_that_returns}, 1, warm_up=1)
     assert [each.returned for each in taken.values()] == ["done", "done"]
 
 
