@@ -12,9 +12,9 @@ ratio. `--same` has the bare loop in the place of all three: how far from 1 chan
 
 Counted: all between the start of a batch and that of the next. `run` logs every tenth batch, so that a time is the mean
 of ten, each the median of those at its place; where fewer than thirty are counted (the full network, whose batch takes
-hundreds of times as long as its logging) the median of all. Not counted: start, and the end of an epoch with its validation and
-drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a row of its
-own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
+hundreds of times as long as its logging) the median of all. Not counted: start, and the end of an epoch with its
+validation and drawings (`gradcam.py`). The checkpoint, taken when an epoch ends and written when the next begins, has a
+row of its own: seconds of both files, of an epoch that is the best so far, against those of 45,000 training pictures.
 """
 
 import argparse

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import MutableMapping
 
+USERS = ("MALLOC_", "GLIBC_TUNABLES")  # how the names begin by which a user sets up malloc
 # name for the processes started from here on; its value; parameter of mallopt (malloc.h) for this process; its value
 NEVER_TRIM = ("MALLOC_TRIM_THRESHOLD_", str(2**63 - 1), -1, -1)
 LARGEST_ON_HEAP = ("MALLOC_MMAP_THRESHOLD_", str(2**25), -3, 2**25)  # bytes: the most that glibc takes
@@ -17,8 +18,7 @@ LARGEST_ON_HEAP = ("MALLOC_MMAP_THRESHOLD_", str(2**25), -3, 2**25)  # bytes: th
 def keep_freed_memory(environment: MutableMapping[str, str] | None = None) -> None:
     """In this process, in those that it forks and those that it starts; nothing if the user has set up malloc."""
     environment = os.environ if environment is None else environment
-    users = ("MALLOC_", "GLIBC_TUNABLES")
-    if sys.platform != "linux" or any(name.startswith(users) for name in environment):
+    if sys.platform != "linux" or any(name.startswith(USERS) for name in environment):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library
