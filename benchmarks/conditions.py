@@ -4,6 +4,7 @@ import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
@@ -24,6 +25,27 @@ def conditions(command: str) -> str:
         f"{about['name']}, {about['cores']} cores, torch threads {torch.get_num_threads()}, load {load:.1f}; "
         f"Python {versions['python']}, torch {versions['torch']}, pytorch-lightning {versions['pytorch-lightning']}"
     )
+
+
+class Stolen:
+    """How much of a virtual machine's processors others have had, since this was made: what load does not show."""
+
+    def __init__(self) -> None:
+        self._start = _processor_ticks()
+
+    def __str__(self) -> str:
+        if not self._start:
+            return "not known"
+        ticks = [now - before for now, before in zip(_processor_ticks(), self._start, strict=True)]
+        return f"{100 * ticks[7] / max(1, sum(ticks)):.0f} %"
+
+
+def _processor_ticks() -> list[int]:
+    """User, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)); empty where the system does not say."""
+    try:
+        return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return []
 
 
 def alternate(timed: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ The bare loop of `training_loop.py` in both, batch by batch in turns. Page fault
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -24,10 +25,8 @@ def step(size: Size, *, kept: bool) -> float:
     if kept:
         keep_freed_memory()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    try:
+    with contextlib.suppress(Over):
         bare(size)
-    except Over:
-        pass
     return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / size.batches
 
 

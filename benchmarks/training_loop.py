@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from conditions import print_conditions
+from conditions import Stolen, print_conditions
 from table import Row, markdown
 from torch.nn import functional as F
 from turns import Taken, at_batch, take_turns
@@ -216,7 +216,9 @@ def main() -> None:
     counts = {"batches": given.batches, "launches": given.launches}
     words = " ".join(f"--{name} {n}" for name, n in {"width": given.width, "batch": given.batch, **counts}.items())
     print_conditions(f"python benchmarks/training_loop.py {words}{' --same' * given.same}")
+    stolen = Stolen()
     print(markdown(rows(f"width {given.width}", given.width, given.batch, **counts, same=given.same)))
+    print(f"of the processors other machines had {stolen}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ static int64_t rows_of(const Shape *s, int64_t ghost, int64_t part, int64_t *cou
 
 /* Mean, and sum of squared distances from it, of `count` rows by channel.
  *
- * The mean of a first pass is off by the rounding of its sum; what is left in the second pass says by how much (the
- * corrected two-pass algorithm of Chan, Golub and LeVeque 1983). */
+ * The mean of a first pass is off by the rounding of its sum. Where there are few channels, and so many rows in a part,
+ * what is left in the second pass says by how much (the corrected two-pass algorithm of Chan, Golub and LeVeque 1983). */
 static void moments_of_rows(const float *x, int64_t count, int64_t channels, float *restrict mean,
                             float *restrict squares)
 {
@@ -49,7 +49,7 @@ static void moments_of_rows(const float *x, int64_t count, int64_t channels, flo
         for (int64_t r = 0; r < count; r++)                                                                            \
             for (int i = 0; i < W; i++) {                                                                              \
                 float off = x[r * channels + c + i] - m[i];                                                            \
-                left[i] += off;                                                                                        \
+                if (W < LANES) left[i] += off;                                                                         \
                 square[i] += off * off;                                                                                \
             }                                                                                                          \
         for (int i = 0; i < W; i++) {                                                                                  \
