@@ -19,6 +19,8 @@ import training_loop
 from conditions import Stolen, conditions
 from table import Row, markdown, write
 
+from ablate.processes.heap import keep_freed_memory
+
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file with all rounds")
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
+    keep_freed_memory()  # as commands do
     head = conditions("python benchmarks/bench.py")
     print(head, flush=True)
     start, stolen, rows = time.perf_counter(), Stolen(), []

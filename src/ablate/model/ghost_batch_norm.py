@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ablate.model import ghosts_in_torch
 
+PLAIN = (Tensor, nn.Parameter)  # what kernels may read: no tensor of another type that only looks like one
 KERNEL_INPUTS = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -103,15 +104,17 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
     def _has_plain_state(self, beside: Tensor) -> bool:
         """Parameters and buffers, and `beside` on whose device they are, have float32 numbers in memory in a row."""
-        state = [each for each in (self.weight, self.bias, self.running_mean, self.running_var) if each is not None]
-        return type(beside) in (Tensor, nn.Parameter) and all(
-            type(each) in (Tensor, nn.Parameter)
-            and each.dtype is torch.float32
-            and each.device == beside.device
-            and each.is_contiguous()
-            and not each.is_neg()
-            for each in state
-        )
+        device = beside.device
+        for each in (self.weight, self.bias, self.running_mean, self.running_var):
+            if each is not None and not (
+                each.dtype is torch.float32
+                and each.device == device
+                and each.is_contiguous()
+                and not each.is_neg()
+                and type(each) in PLAIN
+            ):
+                return False
+        return type(beside) in PLAIN
 
     @torch.no_grad()
     def _track(self, means: Tensor, variances: Tensor, num_samples: int, pixels: int, kernels: ModuleType) -> None:
