@@ -1,8 +1,8 @@
 """Seconds and peak memory of commands, each in a process of its own.
 
-`python -S benchmarks/fresh_process.py REPORT COMMAND...` runs a command and writes its cost to the file REPORT. It stands
-between a benchmark and the command because Linux counts the peak memory of the process that starts another as the other's
-as well (getrusage(2); on exec the old image's peak is kept).
+`python -S benchmarks/fresh_process.py REPORT COMMAND...` runs a command and writes its cost to the file REPORT. It
+stands between a benchmark and the command because on Linux a process counts the peak memory of the one that started it
+as its own (`ru_maxrss` outlives exec).
 """
 
 import json

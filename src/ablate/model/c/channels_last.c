@@ -29,6 +29,7 @@ static int64_t rows_of(const Shape *s, int64_t ghost, int64_t part, int64_t *cou
     do {                                                                                                               \
         int64_t c = 0;                                                                                                 \
         for (; c + 4 * LANES <= (channels); c += 4 * LANES) BODY(4 * LANES)                                            \
+        for (; c + 2 * LANES <= (channels); c += 2 * LANES) BODY(2 * LANES)                                            \
         for (; c + LANES <= (channels); c += LANES) BODY(LANES)                                                        \
         for (; c < (channels); c++) BODY(1)                                                                            \
     } while (0)
