@@ -24,7 +24,7 @@ from ablate.processes.heap import keep_freed_memory
 Part = Callable[[], Iterable[Row]]
 FULL: list[Part] = [
     lambda: cold_start.rows(5),
-    lambda: training_loop.rows("slim", 16, 128, batches=60, launches=6),
+    lambda: training_loop.rows("slim", 16, 128, batches=40, launches=6),
     lambda: training_loop.rows("full", 64, 64, batches=10, launches=6),
     lambda: ghost_batch_norm.rows(15),
     lambda: loader.rows(9),

@@ -21,6 +21,7 @@ from training_loop import Size, make_classifier, make_data
 
 from ablate.model.ghost_batch_norm import GhostBatchNorm2d
 from ablate.model.schedule import one_cycle
+from ablate.processes.heap import keep_freed_memory
 
 Times = dict[str, list[float]]  # part -> milliseconds, one a step
 
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("docs/performance.svg"))
     given = parser.parse_args()
+    keep_freed_memory()  # as commands do
     size = Size(given.width, given.batch, given.batches)
     head = conditions(f"python benchmarks/profile_loop.py --width {size.width} --batch {size.batch}")
     parts, share = step_times(size), norm_share(size)

@@ -270,6 +270,15 @@ def test_pictures_of_other_channels_are_refused(c, train, way):
         norm(torch.zeros(12, c, 2, 2))
 
 
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean"])
+def test_a_state_of_another_length_is_refused_as_by_torch(name, way):
+    norm = GhostBatchNorm2d(64, ghost_size=4)
+    other = torch.ones(2)
+    setattr(norm, name, other if name == "running_mean" else nn.Parameter(other))
+    with pytest.raises(RuntimeError, match="2"):
+        norm(torch.zeros(12, 64, 2, 2))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_ghost_is_plain_batch_norm_to_the_bit(layout):
     ghost, plain, x = GhostBatchNorm2d(3, ghost_size=12), nn.BatchNorm2d(3), pictures(12, layout)

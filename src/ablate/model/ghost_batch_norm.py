@@ -38,7 +38,8 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     Where several processes share a batch, each normalises its own samples: a ghost never spans two. The running
     statistics then are of the whole batch all the same, if `SharedStatistics` is told of every step.
 
-    Raises ValueError for `ghost_size` < 2: one sample has no variance over samples.
+    Raises ValueError for `ghost_size` < 2 (one sample has no variance over samples), and for x of other channels than
+    `num_features`.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
             if each is not None and not (
                 each.dtype is torch.float32
                 and each.device == device
+                and each.numel() == self.num_features
                 and each.is_contiguous()
                 and not each.is_neg()
                 and type(each) in PLAIN
