@@ -4,10 +4,7 @@ Source: Hoffer, Hubara and Soudry 2017, https://arxiv.org/abs/1705.08741, algori
 step once a ghost; here once a batch, so that `momentum` keeps torch's meaning whatever the ghost size.
 """
 
-import importlib
 import importlib.util
-import os
-import shutil
 from functools import cache
 from types import ModuleType
 
@@ -143,13 +140,14 @@ def _is_watched() -> bool:
 @cache
 def kernels_for(device: torch.device) -> ModuleType | None:
     """Kernels that take all ghosts at once, in Triton on a GPU and in C on a CPU; they are compiled when they are first
-    called. None where there is no C compiler, which both need, or no kernels for the device.
+    called. None where they cannot be compiled (no C compiler, which both need), or there are none for the device.
     """
     if device.type == "cpu":
         from ablate.model import ghosts_on_cpu
 
         return ghosts_on_cpu if ghosts_on_cpu.library() else None
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    if device.type != "cuda" or not compiler or importlib.util.find_spec("triton") is None:
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return None
-    return importlib.import_module("ablate.model.ghosts_on_gpu")
+    from ablate.model import ghosts_on_gpu
+
+    return ghosts_on_gpu if ghosts_on_gpu.is_usable() else None

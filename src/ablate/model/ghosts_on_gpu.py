@@ -8,6 +8,8 @@ made by part and then added in a fixed order, without atomics: equal inputs give
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 # Triton's language is Python to look at, but a kernel's arguments have no Python types.
 
+import logging
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,8 +19,28 @@ from torch import Tensor
 
 from ablate.model.ghosts_in_torch import differentiable_gradients
 
+log = logging.getLogger(__name__)
+
 ROWS, COLUMNS = 64, 64  # of a tile; 16 numbers a thread in each of 8 warps
 PROGRAMS, MOST_PARTS = 1024, 64  # enough to fill a large GPU; few enough to add up again
+OPTIONS = {"num_warps": 8, "enable_fp_fusion": True}  # fused multiply-add, said: Triton warns that its default changes
+
+
+@cache
+def is_usable() -> bool:
+    """Whether Triton makes machine code here, and a line in the log if not.
+
+    It needs a C compiler, Python's headers and a GPU that it knows. Nothing is run, and no memory taken of a GPU.
+    """
+    means = variances = running_mean = running_var = torch.float32
+    try:
+        _track.warmup(
+            means, variances, running_mean, running_var, 0.1, 32, 0, 64, 64, 4, grid=(1,), C=COLUMNS, **OPTIONS
+        )
+    except Exception as error:  # of Triton, of its compilers, of the driver: all that it has met is another class
+        log.warning("ghost batch norm: no kernels in Triton, for it fails: %s", getattr(error, "stderr", None) or error)
+        return False
+    return True
 
 
 def neighbour_ghosts(
@@ -43,8 +65,10 @@ def track(
     size, rest = divmod(num_samples, len(means))
     num_columns = means.shape[1]
     with torch.cuda.device_of(means):
-        _track[(triton.cdiv(num_columns, COLUMNS),)](
-            means, variances, *running, float(step), size, rest, pixels, num_columns, len(means), C=COLUMNS
+        _track[(_blocks(num_columns),)](
+            *(means, variances, *running, float(step), size, rest, pixels, num_columns, len(means)),
+            C=COLUMNS,
+            **OPTIONS,
         )
 
 
@@ -55,10 +79,10 @@ class _NeighbourGhosts(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         num_columns = x.shape[1]
         output = torch.empty_like(x)
-        means, variances, inverse_stds = torch.empty(3, num_ghosts, num_columns, device=x.device)
+        means, variances, inverse_stds = torch.empty(3, num_ghosts, num_columns, device=x.device).unbind()
         grid, partial, shape = _layout(x, num_ghosts)
         with torch.cuda.device_of(x):
-            _partial_sums[grid](x, x, x, partial, *shape, BACKWARD=False, R=ROWS, C=COLUMNS, num_warps=8)
+            _partial_sums[grid](x, x, x, partial, *shape, BACKWARD=False, R=ROWS, C=COLUMNS, **OPTIONS)
             _normalise[grid](
                 *(x, partial, x if weight is None else weight, x if bias is None else bias, output),
                 *(means, variances, inverse_stds, float(eps), *shape),
@@ -66,7 +90,7 @@ class _NeighbourGhosts(torch.autograd.Function):
                 PARTS=partial.shape[1],
                 R=ROWS,
                 C=COLUMNS,
-                num_warps=8,
+                **OPTIONS,
             )
         ctx.save_for_backward(x, weight, bias, means, inverse_stds)
         ctx.eps = eps
@@ -86,19 +110,19 @@ class _NeighbourGhosts(torch.autograd.Function):
         by_ghost = torch.empty(2, *means.shape, device=x.device)  # gradients of weight and bias
         grid, partial, shape = _layout(x, len(means))
         with torch.cuda.device_of(x):
-            _partial_sums[grid](x, grad_output, means, partial, *shape, BACKWARD=True, R=ROWS, C=COLUMNS, num_warps=8)
+            _partial_sums[grid](x, grad_output, means, partial, *shape, BACKWARD=True, R=ROWS, C=COLUMNS, **OPTIONS)
             _gradients[grid](
                 *(x, grad_output, partial, means, inverse_stds, x if weight is None else weight),
-                *(grad_x, by_ghost[0], by_ghost[1], *shape),
+                *(grad_x, *by_ghost.unbind(), *shape),
                 AFFINE=weight is not None,
                 PARTS=partial.shape[1],
                 R=ROWS,
                 C=COLUMNS,
-                num_warps=8,
+                **OPTIONS,
             )
         if weight is None:
             return grad_x, None, None, None, None
-        grad_weight, grad_bias = by_ghost.sum(1)
+        grad_weight, grad_bias = by_ghost.sum(1).unbind()
         return grad_x, grad_weight, grad_bias, None, None
 
 
@@ -106,11 +130,16 @@ def _layout(x: Tensor, num_ghosts: int) -> tuple[tuple[int, int], Tensor, tuple[
     """The grid of programs, room for their sums (K, P, 2, C), and what every kernel is told of the shape."""
     num_samples, num_columns, height, width = x.shape
     size, rest = divmod(num_samples, num_ghosts)
-    blocks = triton.cdiv(num_columns, COLUMNS)
-    wanted = min(triton.cdiv(PROGRAMS, num_ghosts * blocks), triton.cdiv(size * height * width, ROWS), MOST_PARTS)
-    num_parts = triton.next_power_of_2(max(1, wanted))
+    pixels, blocks = height * width, _blocks(num_columns)
+    wanted = min(-(-PROGRAMS // (num_ghosts * blocks)), -(-size * pixels // ROWS), MOST_PARTS)
+    num_parts = 1 << max(0, wanted - 1).bit_length()  # a power of two
     partial = torch.empty(num_ghosts, num_parts, 2, num_columns, device=x.device)
-    return (num_ghosts * num_parts, blocks), partial, (size, rest, height * width, num_columns, num_parts)
+    return (num_ghosts * num_parts, blocks), partial, (size, rest, pixels, num_columns, num_parts)
+
+
+def _blocks(num_columns: int) -> int:
+    """Of COLUMNS each, the last one in part. (triton.cdiv takes 2 us outside a kernel.)"""
+    return -(-num_columns // COLUMNS)
 
 
 # Kernels: `size` samples a ghost, the first `rest` of them have one more. A program has a part of the rows of a ghost.
@@ -246,5 +275,6 @@ def _track(
         squares += inner * (count - 1) + off * off * count
     old_mean = tl.load(running_mean + columns, mask=exists, other=0.0)
     old_var = tl.load(running_var + columns, mask=exists, other=0.0)
-    tl.store(running_mean + columns, old_mean + step * (mean - old_mean), mask=exists)
-    tl.store(running_var + columns, old_var + step * (squares / (total - 1) - old_var), mask=exists)
+    # Not old + step * (new - old): with a step of 1 the old one is to be gone, however large it is.
+    tl.store(running_mean + columns, (1 - step) * old_mean + step * mean, mask=exists)
+    tl.store(running_var + columns, (1 - step) * old_var + step * (squares / (total - 1)), mask=exists)
