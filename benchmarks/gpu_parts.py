@@ -43,7 +43,11 @@ class Part:
 def parts(data: Path | None, *, tiny: bool) -> Iterator[Part]:
     workers = 0 if tiny else min(15, (os.cpu_count() or 2) - 1)
     layers = [Row("GBN, full, bf16 autocast, channels-last, ghosts of 32", at_most=1.05)]
-    yield Part("ghost batch norm", lambda: ghost_batch_norm_rows(layers[0], tiny), layers)
+    yield Part("ghost batch norm", lambda: ghost_batch_norm_rows(layers[0], tiny, called), layers)
+    alone = [Row("the same, kernels alone (a CUDA graph)", at_most=1.05)]
+    yield Part("ghost batch norm, kernels alone", lambda: ghost_batch_norm_rows(alone[0], tiny, replayed), alone)
+    fused = [Row("the same through torch.compile, both", at_most=1.05)]
+    yield Part("ghost batch norm, compiled", lambda: ghost_batch_norm_rows(fused[0], tiny, compiled), fused)
     rate = [Row("loader, assignment's transforms", unit="pictures/s", at_least=60_000)]
     yield Part("loader", lambda: [loader_row(rate[0], workers, tiny)], rate)
     epoch = [
@@ -59,6 +63,8 @@ def parts(data: Path | None, *, tiny: bool) -> Iterator[Part]:
     yield Part("cifar10_94", lambda: recipe_rows(recipe, data, tiny), recipe)
     sweep = [Row("2 x 10 seeds, six at once against one after another", unit="runs/min", at_least=1.6)]
     yield Part("sweep", lambda: [sweep_row(sweep[0], tiny)], sweep)
+    whole = [Row("training, trainer.compile=true against false", unit="pictures/s"), Row("compilation", unit="s")]
+    yield Part("torch.compile", lambda: compile_rows(whole, workers, tiny), whole)
 
 
 def synchronize() -> float:
@@ -68,7 +74,10 @@ def synchronize() -> float:
     return time.perf_counter()
 
 
-def ghost_batch_norm_rows(empty: Row, tiny: bool) -> list[Row]:
+Way = Callable[[nn.Module, Tensor, Tensor], Callable[[], object]]  # layer, x, gradient -> forward and backward
+
+
+def ghost_batch_norm_rows(empty: Row, tiny: bool, way: Way) -> list[Row]:
     """The row of a network, and one for each shape."""
     batch, width, calls, rounds = (64, 4, 1, 1) if tiny else (512, 64, 20, 9)
     shapes = [(batch, width * 2**i, 32 // 2**i, 32 // 2**i) for i in range(4)]
@@ -77,24 +86,54 @@ def ghost_batch_norm_rows(empty: Row, tiny: bool) -> list[Row]:
         x = torch.randn(shape, device=DEVICE).to(torch.bfloat16, memory_format=torch.channels_last).requires_grad_()
         grad = torch.randn_like(x)
         layers = {"plain": nn.BatchNorm2d(shape[1]).to(DEVICE), "ghost": GhostBatchNorm2d(shape[1], 32).to(DEVICE)}
-        timed = {name: partial(milliseconds, layer, x, grad, calls) for name, layer in layers.items()}
+        timed = {name: partial(milliseconds, way(layer, x, grad), calls) for name, layer in layers.items()}
         alternate(timed, 1)  # compiles, and picks algorithms
         measured.append(alternate(timed, rounds))
     ours, theirs = ([sum(each) for each in zip(*(m[n] for m in measured), strict=True)] for n in ("ghost", "plain"))
     details = [
-        Row(f"  {shape}", each["ghost"], each["plain"], "ms", at_most=1.05)
+        Row(f"  {shape}, {way.__name__}", each["ghost"], each["plain"], "ms", at_most=1.05)
         for shape, each in zip(shapes, measured, strict=True)
     ]
     return [Row(empty.what, ours, theirs, "ms", at_most=empty.at_most), *details]
 
 
-def milliseconds(layer: nn.Module, x: Tensor, grad: Tensor, calls: int) -> float:
+def milliseconds(step: Callable[[], object], calls: int) -> float:
     start = synchronize()
-    with torch.autocast(DEVICE.type, torch.bfloat16):
-        for _ in range(calls):
-            layer(x).backward(grad)
-            x.grad = None
+    for _ in range(calls):
+        step()
     return (synchronize() - start) / calls * 1e3
+
+
+def called(layer: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], object]:
+    """As a network calls it, one kernel after another from Python."""
+
+    def step() -> None:
+        x.grad = None
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            layer(x).backward(grad)
+
+    return step
+
+
+def replayed(layer: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], object]:
+    """The same kernels, launched as one graph: what is left where Python runs ahead of the GPU."""
+    step = called(layer, x, grad)
+    if DEVICE.type == "cpu":
+        return step
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def compiled(layer: nn.Module, x: Tensor, grad: Tensor) -> Callable[[], object]:
+    return called(torch.compile(layer, dynamic=False), x, grad)
 
 
 def loader_row(empty: Row, workers: int, tiny: bool) -> Row:
@@ -118,7 +157,8 @@ def epoch_rows(empty: list[Row], workers: int, tiny: bool) -> list[Row]:
     count, batch, width, rounds = (1_000, 450, 2, 1) if tiny else (56_000, 512, 64, 5)
     crops = {"pad": A.PadIfNeeded(40, 40, fill=0), "crop": A.RandomCrop(32, 32), "flip": A.HorizontalFlip()}
     data = _data(count, Augmentation({**crops, **loader.finishing()}, loader.finishing()), batch, workers)
-    speeds = alternate({"ours": lambda: ours(data, width), "bare": lambda: bare(data, width, batch)}, rounds)
+    ways = {"ours": lambda: ours(data, width)[-1], "bare": lambda: bare(data, width, batch)}
+    speeds = alternate(ways, rounds)
     seconds = [50_000 / speed for speed in speeds["ours"]]
     return [
         Row(empty[0].what, seconds, unit="s", at_most=empty[0].at_most),
@@ -126,8 +166,19 @@ def epoch_rows(empty: list[Row], workers: int, tiny: bool) -> list[Row]:
     ]
 
 
-def ours(data: ClassificationData, width: int) -> float:
-    """Pictures a second of the last of three epochs of Lightning, the Classifier and the loader."""
+def compile_rows(empty: list[Row], workers: int, tiny: bool) -> list[Row]:
+    """The last of three epochs; what the first takes beyond it is the compiler's."""
+    count, batch, width, rounds = (1_000, 450, 1, 1) if tiny else (56_000, 512, 64, 2)
+    data = _data(count, Augmentation(loader.finishing(), loader.finishing()), batch, workers)
+    epochs = alternate({word: partial(ours, data, width, compile=word == "true") for word in ("true", "false")}, rounds)
+    last = {word: [speeds[-1] for speeds in runs] for word, runs in epochs.items()}
+    pictures = len(data.train_pictures.labels)
+    spent = [pictures / speeds[0] - pictures / speeds[-1] for speeds in epochs["true"]]
+    return [Row(empty[0].what, last["true"], last["false"], "pictures/s"), Row(empty[1].what, spent, unit="s")]
+
+
+def ours(data: ClassificationData, width: int, *, compile: bool = False) -> list[float]:
+    """Pictures a second of each of three epochs of Lightning, the Classifier and the loader."""
     throughput = Throughput()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -145,8 +196,8 @@ def ours(data: ClassificationData, width: int) -> float:
             limit_val_batches=0,
             use_distributed_sampler=False,
         )
-        trainer.fit(_classifier(width), train_dataloaders=data.train_dataloader())
-    return throughput.images_per_second[-1]
+        trainer.fit(_classifier(width, compile=compile), train_dataloaders=data.train_dataloader())
+    return throughput.images_per_second
 
 
 def bare(data: ClassificationData, width: int, batch: int) -> float:
@@ -235,9 +286,11 @@ def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=0.4, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
-def _classifier(width: int) -> Classifier:
+def _classifier(width: int, *, compile: bool = False) -> Classifier:
     net = gbn_resnet(18, num_classes=10, width=width, ghost_size=32)
-    return Classifier(net, mean=MEAN, std=STD, optimizer=_sgd, scheduler=partial(one_cycle, max_lr=0.4))
+    return Classifier(
+        net, mean=MEAN, std=STD, optimizer=_sgd, scheduler=partial(one_cycle, max_lr=0.4), compile=compile
+    )
 
 
 def _crop_and_flip(images: Tensor) -> Tensor:

@@ -75,6 +75,8 @@ def _ghost_batch_norm(config: Config, net: nn.Module) -> str | None:
     if not any(isinstance(module, GhostBatchNorm2d) for module in net.modules()):
         return None
     device = torch.device("cuda" if _uses_gpu(config) else "cpu")
+    if config.trainer.compile:
+        return "by torch.compile"
     kept_in_float32 = config.trainer.precision not in ("64-true", "bf16-true", "16-true")
     return "in compiled kernels" if kept_in_float32 and kernels_for(device) else "in plain operations"
 
@@ -122,7 +124,7 @@ def build(
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
         num_sanity_val_steps=0,
-        **config.trainer.model_dump(exclude_unset=True),
+        **config.trainer.of_lightning,
     )
     # Its handlers would come before ours: one makes a collective operation of a signal, and one has SLURM requeue jobs.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
@@ -171,6 +173,7 @@ def make_classifier(config: Config, net: nn.Module, mean: Sequence[float], std: 
         scheduler=instantiate(config.scheduler, config.allow_targets),
         label_smoothing=config.loss.label_smoothing,
         l1=config.loss.l1,
+        compile=config.trainer.compile,
     )
 
 

@@ -50,7 +50,7 @@ def estimate(config: Config) -> Estimate:
     setup_seconds = time.monotonic() - start
     times = _StepTimes()
     settings = {
-        **config.trainer.model_dump(exclude_unset=True),
+        **config.trainer.of_lightning,
         "max_epochs": 1,
         "limit_train_batches": WARM_UP_STEPS + TIMED_STEPS,
         "limit_val_batches": 0,
@@ -76,6 +76,8 @@ def estimate(config: Config) -> Estimate:
             trainer.fit(classifier, datamodule=data)
     finally:
         logger.setLevel(before)
+    if config.trainer.compile and times.ends:
+        setup_seconds = times.ends[0] - start  # the first step compiles
     steps = [b - a for a, b in zip(times.ends, times.ends[1:], strict=False)][WARM_UP_STEPS - 1 :]
     step_seconds = statistics.median(steps) if steps else 0.0
     steps_per_epoch = _limited(len(data.train_dataloader()), config.trainer.limit_train_batches)

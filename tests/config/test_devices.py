@@ -34,6 +34,8 @@ def problems(monkeypatch):
         (1, ["trainer.devices=2"], "trainer.devices=2: this machine has 1 GPU", "trainer.devices=1"),
         (0, ["trainer=ddp"], "trainer.accelerator=gpu: this machine has no GPU", "trainer=cpu"),
         (0, ["trainer.devices=[0]"], "trainer.devices=[0] on a CPU", "trainer.devices=1"),
+        (2, ["trainer=ddp", "trainer.compile=true"], "trainer.compile=true on 2 devices", "trainer.compile=false"),
+        (4, ["trainer.devices=auto", "trainer.compile=true"], "trainer.compile=true on 4", "trainer.compile=false"),
     ],
     ids=str,
 )
@@ -45,8 +47,25 @@ def test_what_is_not_there_is_named(problems, num_gpus, words, given, fix):
 
 @pytest.mark.parametrize(
     ("num_gpus", "words"),
-    [(2, ["trainer=ddp"]), (0, ["trainer.devices=2"]), (8, ["trainer=gpu", "trainer.devices=[0,5]"]), (0, ["seed=1"])],
+    [
+        (2, ["trainer=ddp"]),
+        (0, ["trainer.devices=2"]),
+        (8, ["trainer=gpu", "trainer.devices=[0,5]"]),
+        (0, ["seed=1"]),
+        (1, ["trainer.compile=true"]),
+    ],
     ids=str,
 )
 def test_what_is_there_is_right(problems, num_gpus, words):
     assert problems(num_gpus, *words) == []
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "lacking"), [(0, r"C++ compiler (icpx)"), (1, "C compiler (CC, gcc or clang) with Triton")]
+)
+def test_nothing_is_compiled_without_a_compiler(problems, monkeypatch, num_gpus, lacking):
+    monkeypatch.setenv("CXX", "icpx -w")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    (problem,) = problems(num_gpus, "trainer.compile=true")
+    assert problem == (f"trainer.compile=true, and this machine has no {lacking}", "trainer.compile=false")

@@ -330,16 +330,46 @@ def test_bfloat16_activations_keep_float32_statistics(layout, way):
     torch.testing.assert_close(norm.running_var, reference.running_var)
 
 
-def test_the_path_for_compilers_and_gpus_is_the_same_function(monkeypatch):
-    x = pictures(14, torch.channels_last).requires_grad_()
+@pytest.mark.parametrize(("affine", "track"), [(True, True), (False, True), (True, False)])
+@pytest.mark.parametrize(("n", "dtype"), [(12, torch.float32), (14, torch.float64), (5, torch.float32)])
+def test_what_torch_compiles_is_the_same_function(n, dtype, affine, track):
+    torch.compiler.reset()
+    options = {"ghost_size": 4, "affine": affine, "track_running_stats": track}
+    native, traced = (GhostBatchNorm2d(3, **options).to(dtype) for _ in range(2))
+    for layer in (native, traced) if affine else ():
+        layer.weight.data, layer.bias.data = torch.tensor([-1, 0.5, 2]).to(dtype), torch.tensor([0.5, 0, -1]).to(dtype)
+    x = pictures(n, torch.channels_last).to(dtype).requires_grad_()
+    results = []
+    for layer, function in ((native, native), (traced, torch.compile(traced, fullgraph=True, backend="aot_eager"))):
+        out = function(x)
+        grads = torch.autograd.grad(out.square().mul(0.1).exp().sum(), [x, *layer.parameters()])
+        assert out.is_contiguous(memory_format=torch.channels_last)
+        results.append((out, grads, layer.state_dict()))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_what_torch_compiles_is_as_short_for_many_ghosts_as_for_two():
+    torch.compiler.reset()
+    lengths = []
+
+    def backend(module, _inputs):
+        lengths.append(len(module.graph.nodes))
+        return module.forward
+
+    for n in (8, 64):
+        torch.compile(GhostBatchNorm2d(3, ghost_size=4), backend=backend, dynamic=False)(
+            pictures(n, torch.channels_last)
+        )
+    assert lengths[0] == lengths[1]
+
+
+def test_bfloat16_activations_are_compiled_with_float32_statistics():
+    torch.compiler.reset()
     native, traced = GhostBatchNorm2d(3, ghost_size=4), GhostBatchNorm2d(3, ghost_size=4)
-    out = native(x)
-    (grad,) = torch.autograd.grad(out.square().mul(0.1).exp().sum(), x)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    traced_out = traced(x)
-    (traced_grad,) = torch.autograd.grad(traced_out.square().mul(0.1).exp().sum(), x)
-    torch.testing.assert_close(traced_out, out)
-    torch.testing.assert_close(traced_grad, grad)
+    x = pictures(12, torch.channels_last).bfloat16()
+    out = torch.compile(traced, fullgraph=True, backend="aot_eager")(x)
+    assert out.dtype is torch.bfloat16
+    torch.testing.assert_close(out, native(x))
     torch.testing.assert_close(traced.state_dict(), native.state_dict())
 
 

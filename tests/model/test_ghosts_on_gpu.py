@@ -111,11 +111,3 @@ def test_on_a_gpu_under_autocast_the_layer_is_that_of_the_cpu_and_repeats_itself
         out = there(x.cuda().bfloat16())
         assert torch.equal(there(x.cuda().bfloat16()), out)
     torch.testing.assert_close(out.float().cpu(), here(x), rtol=2e-2, atol=2e-2)
-
-
-def test_a_compiled_layer_is_one_graph_and_the_same_function():
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    layer = GhostBatchNorm2d(8, ghost_size=4).to(device)
-    x = torch.randn(14, 8, 4, 4, device=device).to(memory_format=torch.channels_last)
-    traced = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(traced(x), layer(x), rtol=1e-4, atol=1e-4)

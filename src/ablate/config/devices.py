@@ -1,6 +1,11 @@
 """Whether the devices that a run asks for are there, and the processes that are to use them: one for each."""
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from ablate import environment
 from ablate.config.schema import Trainer
@@ -34,8 +39,24 @@ def device_problems(trainer: Trainer) -> Iterator[Problem]:
         yield Problem(given, f"device numbers from 0 to {count - 1}", "trainer.devices=[0]")
     elif kind != "CPU" and number > count:
         yield Problem(f"{given}: this machine has {count} {kind}", f"up to {count}", f"trainer.devices={count}")
+    elif trainer.compile and number * trainer.num_nodes > 1:
+        given = f"trainer.compile=true on {number * trainer.num_nodes} devices, which share a batch"
+        yield Problem(given, "one device, or trainer.compile=false", "trainer.compile=false")
+    elif trainer.compile and (lacking := _lacking_compiler(kind)):
+        yield Problem(
+            f"trainer.compile=true, and this machine has no {lacking}", "one, or false", "trainer.compile=false"
+        )
     else:
         yield from _process_problems(number, trainer.num_nodes)
+
+
+def _lacking_compiler(kind: str) -> str | None:
+    """What torch.compile needs and this machine lacks."""
+    if kind == "GPU":
+        has_c = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+        return None if has_c and find_spec("triton") else "C compiler (CC, gcc or clang) with Triton"
+    command = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
+    return None if shutil.which(command[0]) else f"C++ compiler ({command[0]})"
 
 
 def _process_problems(devices: int, num_nodes: int) -> Iterator[Problem]:

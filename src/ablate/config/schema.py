@@ -54,7 +54,7 @@ _Batches = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)] | N
 
 
 class Trainer(Section):
-    """Keys of Lightning's Trainer, as `conf/trainer/auto.yaml` explains them."""
+    """Keys of Lightning's Trainer, and `compile`, as `conf/trainer/auto.yaml` explains them."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = key("auto, cpu, gpu, cuda or mps", "auto")
     devices: (
@@ -78,7 +78,13 @@ class Trainer(Section):
     limit_val_batches: _Batches = key("a number of batches, a fraction above 0 and at most 1, or null", 1.0)
     sync_batchnorm: bool = key("true or false", "false")
     detect_anomaly: bool = key("true or false", "false")
+    compile: bool = key("true or false", "true", default=False)  # records of before it was a key have none
     profiler: Literal["simple", "advanced"] | None = key("simple, advanced or null", "simple")
+
+    @property
+    def of_lightning(self) -> dict[str, Any]:
+        """The arguments of Lightning's Trainer."""
+        return self.model_dump(exclude_unset=True, exclude={"compile"})
 
 
 Metric = Literal["test/accuracy", "test/loss", "val/accuracy", "val/loss"]

@@ -27,6 +27,7 @@ class Classifier(pl.LightningModule):
     `mean`, `std`: by channel, on the pixel scale [0, 1]; kept in the checkpoint, so that it can be used on any picture.
     `label_smoothing` in [0, 1), on the training loss alone (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567).
     `l1` >= 0: weight of the sum of all absolute parameters, added to what is minimised, logged as `train/l1`.
+    `compile`: the training passes go through `torch.compile`, once for each size of batch; all else stays as it is.
 
     Logs `train|val|test/loss` and `/accuracy`, means over all samples of the epoch: `loss` is the cross-entropy, with
     the smoothing in training and without the L1 penalty; accuracy is in [0, 1].
@@ -48,6 +49,7 @@ class Classifier(pl.LightningModule):
         scheduler: MakeScheduler,
         label_smoothing: float = 0.0,
         l1: float = 0.0,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         # Pictures arrive as (B, H, W, 3), which *is* channels-last: the network follows, on any device.
@@ -56,6 +58,7 @@ class Classifier(pl.LightningModule):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._label_smoothing, self._l1 = label_smoothing, l1
+        self._compiled = torch.compile(self.forward, dynamic=False) if compile else None
         # Of the epoch: loss, right answers and penalty, summed over samples; samples. Lightning's own means would be
         # lost in a training that goes on within an epoch.
         self._sums, self._num_samples = torch.zeros(3), 0
@@ -84,7 +87,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         pictures, labels = batch
-        logits = self(pictures)
+        logits = self._compiled(pictures) if self._compiled else self(pictures)
         loss = F.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
         # For TensorBoard, and of the last step for metrics.csv. In between Lightning takes 1 ms to throw it away.
         if self.trainer._logger_connector.should_update_logs or self.trainer.is_last_batch:

@@ -1,4 +1,4 @@
-"""Lightning and the logs, without what is no news."""
+"""Lightning, torch and the logs, without what is no news."""
 
 import logging
 import warnings
@@ -9,10 +9,14 @@ from contextlib import contextmanager
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """What Lightning tells every user at every start is not news; warnings that say something still show."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+    levels = {
+        "pytorch_lightning": logging.WARNING,
+        "lightning_fabric": logging.WARNING,
+        "torch.utils.cpp_extension": logging.ERROR,  # torch.compile on a CPU: where CUDA would be
+    }
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     with warnings.catch_warnings():
         for message in (
             ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
@@ -25,8 +29,8 @@ def quiet_lightning() -> Iterator[None]:
         ):
             warnings.filterwarnings("ignore", message)
         yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
