@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "run": FOUNDATION
     | {"board", "build", "callbacks", "changes", "checkpoint", "config", "environment", "processes", "ranks", "start"}
     | {"trouble"},
-    "estimate": {"build", "config"},
+    "estimate": {"build", "config", "processes"},
     "training": FOUNDATION | {"config", "ranks", "run", "sweep"},
     "single": FOUNDATION | {"config", "environment", "processes", "ranks", "run", "sweep", "training"},
     "cluster": FOUNDATION | {"config", "processes", "single", "sweep", "training"},

@@ -86,3 +86,12 @@ def test_an_error_shows_its_three_parts_and_counts_when_there_are_several():
         UserError.raise_all([one, two, one])
     assert str(caught.value).startswith("2 errors:\n  1. optimizer.lr=-1\n")
     UserError.raise_all([])
+
+
+def test_a_config_of_before_a_key_existed_means_what_was_done_then(tmp_path):
+    new = {"seed": 3, "trainer": {"compile": False, "devices": 1}}
+    old = {"seed": 3, "trainer": {"devices": 1}}
+    assert config_hash(new) == config_hash(old)
+    assert config_hash(new) != config_hash({"seed": 3, "trainer": {"compile": True, "devices": 1}})
+    record(config=old, config_hash=config_hash(old)).write(tmp_path)
+    assert RunRecord.read(tmp_path).config == new

@@ -21,6 +21,7 @@ from ablate.callbacks.random_streams import RandomStreams
 from ablate.callbacks.record_keeper import RecordKeeper
 from ablate.callbacks.throughput import Throughput
 from ablate.checkpoint import FOLDER, HeldCheckpoint
+from ablate.config.devices import device_of, uses_gpu
 from ablate.config.schema import Config
 from ablate.config.targets import instantiate
 from ablate.config.wording import show
@@ -74,9 +75,9 @@ def prepare(config: Config) -> Prepared:
 def _ghost_batch_norm(config: Config, net: nn.Module) -> str | None:
     if not any(isinstance(module, GhostBatchNorm2d) for module in net.modules()):
         return None
-    device = torch.device("cuda" if _uses_gpu(config) else "cpu")
     if config.trainer.compile:
         return "by torch.compile"
+    device = device_of(config.trainer)
     kept_in_float32 = config.trainer.precision not in ("64-true", "bf16-true", "16-true")
     return "in compiled kernels" if kept_in_float32 and kernels_for(device) else "in plain operations"
 
@@ -124,7 +125,7 @@ def build(
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(each, ProgressBar) for each in callbacks.values()),
         num_sanity_val_steps=0,
-        **config.trainer.of_lightning,
+        **config.trainer.lightning_arguments,
     )
     # Its handlers would come before ours: one makes a collective operation of a signal, and one has SLURM requeue jobs.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
@@ -177,12 +178,8 @@ def make_classifier(config: Config, net: nn.Module, mean: Sequence[float], std: 
     )
 
 
-def _uses_gpu(config: Config) -> bool:
-    return config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-
-
 def make_data(config: Config) -> ClassificationData:
-    use_gpu = _uses_gpu(config)
+    use_gpu = uses_gpu(config.trainer)
     wanted = config.data.num_workers
     automatic = min(15, (os.cpu_count() or 1) - 1) if use_gpu else 0  # free to choose: the batches do not depend on it
     return ClassificationData(

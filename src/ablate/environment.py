@@ -115,6 +115,11 @@ def rank() -> int:
     return int(os.environ.get(variable, "0"))
 
 
+def local_rank() -> int:
+    """The same among those on this machine."""
+    return int(os.environ.get({"SLURM": "SLURM_LOCALID"}.get(launcher() or "", "LOCAL_RANK"), "0"))
+
+
 def is_first_process() -> bool:
     """Of those that share a run; it alone writes the run's files."""
     return rank() == 0

@@ -13,6 +13,7 @@ import torch
 
 from ablate.build import make_classifier, make_data, make_network
 from ablate.config.schema import Config
+from ablate.processes.quiet import quiet_lightning
 
 WARM_UP_STEPS, TIMED_STEPS = 3, 8
 
@@ -50,32 +51,27 @@ def estimate(config: Config) -> Estimate:
     setup_seconds = time.monotonic() - start
     times = _StepTimes()
     settings = {
-        **config.trainer.of_lightning,
+        **config.trainer.lightning_arguments,
         "max_epochs": 1,
         "limit_train_batches": WARM_UP_STEPS + TIMED_STEPS,
         "limit_val_batches": 0,
         "profiler": None,
     }
-    logger = logging.getLogger("pytorch_lightning")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each of them comes again when the run is made
-            trainer = pl.Trainer(
-                default_root_dir=folder,
-                logger=False,
-                callbacks=[times],
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                use_distributed_sampler=False,
-                **settings,
-            )
-            trainer.fit(classifier, datamodule=data)
-    finally:
-        logger.setLevel(before)
+    with quiet_lightning(), tempfile.TemporaryDirectory() as folder:
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")  # each of them comes again when the run is made
+        trainer = pl.Trainer(
+            default_root_dir=folder,
+            logger=False,
+            callbacks=[times],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **settings,
+        )
+        trainer.fit(classifier, datamodule=data)
     if config.trainer.compile and times.ends:
         setup_seconds = times.ends[0] - start  # the first step compiles
     steps = [b - a for a, b in zip(times.ends, times.ends[1:], strict=False)][WARM_UP_STEPS - 1 :]

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,12 +90,29 @@ class RunRecord:
             raise UserError.of(
                 f"{path} has schema {content['schema']}", f"schema {SCHEMA} or older", "pip install --upgrade ablate"
             )
-        return cls(**{key: value for key, value in content.items() if key in known})
+        return cls(**{key: value for key, value in content.items() if key in known} | {"config": completed(content)})
+
+
+# Keys that are younger than the first records, and what was done before there were any: a config without one says that.
+YOUNGER = {("trainer", "compile"): False}
+
+
+def completed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a record, with the younger keys that it lacks."""
+    config = dict(content["config"])
+    for (section, key), before in YOUNGER.items():
+        if isinstance(config.get(section), dict):
+            config[section] = {key: before, **config[section]}
+    return config
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Twelve hex digits that name a run: equal for equal resolved configs, whichever command they came from."""
     planned = {key: value for key, value in config.items() if key not in ("factors", "name")}
+    for (section, key), before in YOUNGER.items():
+        values = planned.get(section)
+        if isinstance(values, Mapping) and values.get(key) == before:
+            planned[section] = {name: value for name, value in values.items() if name != key}
     return hashlib.sha256(json.dumps(planned, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
 
 
@@ -150,6 +168,11 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def now() -> str:
+    """ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def one_line(error: BaseException) -> str:

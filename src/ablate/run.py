@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,9 @@ from ablate.processes.quiet import quiet_lightning, silent_logs
 from ablate.processes.stopping import Stopped, StoppedAtOnce, Stopping
 from ablate.ranks.company import Company
 from ablate.ranks.guard import RankLostError, follow_the_first, guarded, leave_word
-from ablate.record import RunRecord, config_hash, one_line, write_atomically
+from ablate.record import RunRecord, config_hash, now, one_line, write_atomically
 from ablate.start import Start, find_start
-from ablate.trouble import explained, is_of_the_disk, is_out_of_memory
+from ablate.trouble import explained, is_known, is_of_the_disk
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def run(
         code=code_of(config.plain),
         command=list(command),
         directory=str(Path.cwd()),
-        started=_now(),
+        started=now(),
     )
     with quiet_lightning(), silent_logs(), _leased(folder) as lease, Stopping() as stopping:
         if not environment.is_first_process():
@@ -150,15 +149,17 @@ def _attempt(
         log.error("run failed: %s", error)
     except Exception as error:
         record.status, record.error = "failed", explained(error, config, folder)
-        is_ours = not (is_of_the_disk(error) or is_out_of_memory(error))
+        level = logging.DEBUG if is_known(error) else logging.ERROR
+        if stopping.is_asked and config.trainer.compile and not is_of_the_disk(error):  # Ctrl-C ends the compiler, too
+            record.status, record.error, level = "interrupted", f"stopped by {stopping.name}", logging.DEBUG
         leave_word(folder, error, record.error)
-        log.error("run failed: %s", record.error)
-        log.log(logging.ERROR if is_ours else logging.DEBUG, "%s", traceback.format_exc())
+        log.error("run %s: %s", record.status, record.error)
+        log.log(level, "%s", traceback.format_exc())
     finally:
         stopping.is_deaf = True  # what follows takes no time, and is what the signal is waiting for
         if lease is None or lease.is_held():
             record.seconds["total"] = seconds.get("total", 0.0) + time.monotonic() - begun
-            record.finished = _now()
+            record.finished = now()
             _close(record, folder, board)
     return record
 
@@ -244,7 +245,3 @@ def _leased(folder: Path) -> Iterator[Lease | None]:
         raise UserError.of(given, allowed, "hydra.run.dir=FOLDER, or with -m hydra.sweep.dir=FOLDER") from None
     with Lease.take(folder) as lease:
         yield lease
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

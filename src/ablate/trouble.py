@@ -37,6 +37,16 @@ def is_of_the_connection(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and bool(words.search(str(error))))
 
 
+def is_of_the_compiler(error: BaseException) -> bool:
+    """Whether torch.compile could not do what was asked. By name: to import it takes longer than most runs fail."""
+    return any(kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__)
+
+
+def is_known(error: BaseException) -> bool:
+    """Whether `explained` says all that a user needs, without the traceback."""
+    return is_of_the_disk(error) or is_out_of_memory(error) or is_of_the_compiler(error)
+
+
 def explained(error: BaseException, config: Config, folder: Path) -> str:
     """One line for the record and the terminal."""
     if isinstance(error, OSError) and is_of_the_disk(error):
@@ -45,6 +55,11 @@ def explained(error: BaseException, config: Config, folder: Path) -> str:
         return f"{what} ({one_line(error)}); what was written before is whole; {again}"
     if is_out_of_memory(error):
         return f"out of memory ({one_line(error)[:120]}); to use less: {', '.join(_savings(config))}"
+    if is_of_the_compiler(error):
+        what = f"cannot be compiled ({one_line(error)[:160]})"
+        if type(error).__name__ == "FailOnRecompileLimitHit":
+            what = "is compiled anew in step after step: a Python number that it reads, or makes, keeps changing"
+        return f"trainer.compile=true: the network {what}; trainer.compile=false trains it as it is"
     return one_line(error)
 
 

@@ -1,5 +1,6 @@
 """Devices that are there, and those that are not."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_is_not_there_is_named(problems, num_gpus, words, given, fix):
         (0, ["trainer.devices=2"]),
         (8, ["trainer=gpu", "trainer.devices=[0,5]"]),
         (0, ["seed=1"]),
-        (1, ["trainer.compile=true"]),
+        (0, ["seed=2"]),
     ],
     ids=str,
 )
@@ -61,11 +62,33 @@ def test_what_is_there_is_right(problems, num_gpus, words):
 
 
 @pytest.mark.parametrize(
-    ("num_gpus", "lacking"), [(0, r"C++ compiler (icpx)"), (1, "C compiler (CC, gcc or clang) with Triton")]
+    ("num_gpus", "programs", "package", "headers", "lacking"),
+    [
+        (0, [], True, "here", "no C++ compiler (icpx; CXX names another)"),
+        (1, ["icpx"], True, "here", "no C compiler (gcc or clang; CC names another)"),
+        (1, ["gcc"], False, "here", "no package triton"),
+        (0, ["icpx"], False, "gone", "no Python.h in"),
+        (1, ["clang"], True, "gone", "no Python.h in"),
+        (0, ["icpx"], False, "here", None),
+        (1, ["clang"], True, "here", None),
+    ],
+    ids=str,
 )
-def test_nothing_is_compiled_without_a_compiler(problems, monkeypatch, num_gpus, lacking):
+def test_nothing_is_compiled_without_a_compiler(
+    problems, monkeypatch, tmp_path, num_gpus, programs, package, headers, lacking
+):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "Python.h").touch()
     monkeypatch.setenv("CXX", "icpx -w")
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    (problem,) = problems(num_gpus, "trainer.compile=true")
-    assert problem == (f"trainer.compile=true, and this machine has no {lacking}", "trainer.compile=false")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("shutil.which", lambda program: program if program in programs else None)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / headers))
+    monkeypatch.setattr("ablate.config.devices.find_spec", lambda _: package or None)
+    found = problems(num_gpus, "trainer.compile=true")
+    if lacking is None:
+        assert found == []
+    else:
+        ((given, fix),) = found
+        assert given.startswith(f"trainer.compile=true, and this machine has {lacking}")
+        assert fix == "trainer.compile=false"

@@ -1,16 +1,22 @@
-"""Whether the devices that a run asks for are there, and the processes that are to use them: one for each."""
+"""The devices that a run asks for: whether they are there, with the processes that are to use them, one for each; and
+which one this process will use."""
 
 import os
 import shlex
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from ablate import environment
 from ablate.config.schema import Trainer
 from ablate.config.wording import show
 from ablate.errors import Problem
+
+if TYPE_CHECKING:
+    import torch
 
 
 def device_problems(trainer: Trainer) -> Iterator[Problem]:
@@ -43,8 +49,9 @@ def device_problems(trainer: Trainer) -> Iterator[Problem]:
         given = f"trainer.compile=true on {number * trainer.num_nodes} devices, which share a batch"
         yield Problem(given, "one device, or trainer.compile=false", "trainer.compile=false")
     elif trainer.compile and (lacking := _lacking_compiler(kind)):
+        given = f"trainer.compile=true, and this machine has no {lacking}"
         yield Problem(
-            f"trainer.compile=true, and this machine has no {lacking}", "one, or false", "trainer.compile=false"
+            given, "a compiler and Python's headers (apt install g++ python3-dev), or false", "trainer.compile=false"
         )
     else:
         yield from _process_problems(number, trainer.num_nodes)
@@ -52,11 +59,15 @@ def device_problems(trainer: Trainer) -> Iterator[Problem]:
 
 def _lacking_compiler(kind: str) -> str | None:
     """What torch.compile needs and this machine lacks."""
-    if kind == "GPU":
-        has_c = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-        return None if has_c and find_spec("triton") else "C compiler (CC, gcc or clang) with Triton"
-    command = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
-    return None if shutil.which(command[0]) else f"C++ compiler ({command[0]})"
+    cpp, c = (["clang++"], ["clang"]) if sys.platform == "darwin" else (["g++"], ["gcc", "clang"])
+    variable, usual, language = ("CC", c, "C") if kind == "GPU" else ("CXX", cpp, "C++")
+    wanted = shlex.split(os.environ.get(variable, ""))[:1] or usual
+    if not any(map(shutil.which, wanted)):
+        return f"{language} compiler ({' or '.join(wanted)}; {variable} names another)"
+    if kind == "GPU" and not find_spec("triton"):
+        return "package triton"
+    headers = sysconfig.get_path("include")
+    return None if os.path.isfile(os.path.join(headers, "Python.h")) else f"Python.h in {headers}"
 
 
 def _process_problems(devices: int, num_nodes: int) -> Iterator[Problem]:
@@ -91,3 +102,19 @@ def _present(accelerator: str) -> tuple[int, str]:
     if accelerator != "cuda" and torch.backends.mps.is_available():
         return 1, "Apple GPU"
     return 0, "CPU"
+
+
+def uses_gpu(trainer: Trainer) -> bool:
+    import torch
+
+    return trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
+def device_of(trainer: Trainer) -> "torch.device":
+    """The one that Lightning will give to this process; the CPU where it is no CUDA device."""
+    import torch
+
+    if not uses_gpu(trainer):
+        return torch.device("cpu")
+    wanted, here = trainer.devices, environment.local_rank()
+    return torch.device("cuda", wanted[here % len(wanted)] if isinstance(wanted, list) else here)

@@ -78,12 +78,12 @@ class Trainer(Section):
     limit_val_batches: _Batches = key("a number of batches, a fraction above 0 and at most 1, or null", 1.0)
     sync_batchnorm: bool = key("true or false", "false")
     detect_anomaly: bool = key("true or false", "false")
-    compile: bool = key("true or false", "true", default=False)  # records of before it was a key have none
+    compile: bool = key("true or false", "true")
     profiler: Literal["simple", "advanced"] | None = key("simple, advanced or null", "simple")
 
     @property
-    def of_lightning(self) -> dict[str, Any]:
-        """The arguments of Lightning's Trainer."""
+    def lightning_arguments(self) -> dict[str, Any]:
+        """What Lightning's Trainer is given of them."""
         return self.model_dump(exclude_unset=True, exclude={"compile"})
 
 

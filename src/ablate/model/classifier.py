@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ablate.model.shared_statistics import SharedStatistics
+from ablate.model.torch_compile import Pass, compiled
 
 Batch = tuple[Tensor, Tensor]  # pictures (B, H, W, 3) uint8, labels (B,) int64
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -58,7 +59,8 @@ class Classifier(pl.LightningModule):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1))
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self._label_smoothing, self._l1 = label_smoothing, l1
-        self._compiled = torch.compile(self.forward, dynamic=False) if compile else None
+        self._compile = compile
+        self._compiled: Pass | None = None  # while it trains
         # Of the epoch: loss, right answers and penalty, summed over samples; samples. Lightning's own means would be
         # lost in a training that goes on within an epoch.
         self._sums, self._num_samples = torch.zeros(3), 0
@@ -77,10 +79,13 @@ class Classifier(pl.LightningModule):
         return logits
 
     def on_fit_start(self) -> None:
+        if self._compile:
+            self._compiled = compiled(self.forward)
         if self.trainer.world_size > 1:
             self._shared = SharedStatistics(self.net)
 
     def on_fit_end(self) -> None:
+        self._compiled = None
         if self._shared is not None:
             self._shared.release()
             self._shared = None

@@ -4,7 +4,7 @@ Source: Hoffer, Hubara and Soudry 2017, https://arxiv.org/abs/1705.08741, algori
 step once a ghost; here once a batch, so that `momentum` keeps torch's meaning whatever the ghost size.
 """
 
-import importlib.util
+import logging
 from functools import cache
 from types import ModuleType
 
@@ -14,6 +14,8 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ablate.model import ghosts_in_torch
+
+log = logging.getLogger(__name__)
 
 PLAIN = (Tensor, nn.Parameter)  # what kernels may read: no tensor of another type that only looks like one
 KERNEL_INPUTS = (torch.float32, torch.bfloat16, torch.float16)
@@ -122,7 +124,13 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         # momentum=None is torch's cumulative average, which `torch.optim.swa_utils.update_bn` relies on.
-        step = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        step: float | Tensor
+        if self.momentum is not None:
+            step = self.momentum
+        elif kernels is ghosts_in_torch:  # a tensor: a number would have a compiled layer compiled anew in every step
+            step = 1.0 / self.num_batches_tracked
+        else:
+            step = 1.0 / float(self.num_batches_tracked)
         kernels.track(means, variances, num_samples, pixels, step, (self.running_mean, self.running_var))
 
 
@@ -146,8 +154,13 @@ def kernels_for(device: torch.device) -> ModuleType | None:
         from ablate.model import ghosts_on_cpu
 
         return ghosts_on_cpu if ghosts_on_cpu.library() else None
-    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+    if device.type != "cuda":
         return None
-    from ablate.model import ghosts_on_gpu
-
-    return ghosts_on_gpu if ghosts_on_gpu.is_usable() else None
+    try:
+        from ablate.model import ghosts_on_gpu
+    except Exception as error:  # no Triton, or one that cannot be loaded
+        log.warning(
+            "ghost batch norm in plain operations: Triton cannot be imported (%s: %s)", type(error).__name__, error
+        )
+        return None
+    return ghosts_on_gpu if ghosts_on_gpu.is_usable(device) else None

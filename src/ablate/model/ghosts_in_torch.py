@@ -64,7 +64,12 @@ def differentiable_gradients(
 
 
 def track(
-    means: Tensor, variances: Tensor, num_samples: int, pixels: int, step: float, running: tuple[Tensor, Tensor]
+    means: Tensor,
+    variances: Tensor,
+    num_samples: int,
+    pixels: int,
+    step: float | Tensor,
+    running: tuple[Tensor, Tensor],
 ) -> None:
     """Move the running mean and variance a `step` in [0, 1] towards those of the whole batch (total variance)."""
     size, rest = num_samples // len(means), num_samples % len(means)
@@ -82,5 +87,5 @@ def track(
         squares = torch.addcmul(variances, off, off, value=count / (count - 1)).sum(0)
         scale = count - 1.0
     running_mean, running_var = running
-    running_mean.lerp_(mean.to(running_mean.dtype), step)
-    running_var.mul_(1 - step).add_(squares, alpha=step * scale / (total - 1))
+    for each, new in ((running_mean, mean), (running_var, squares * (scale / (total - 1)))):
+        each.lerp_(new.to(each.dtype), step.to(each.dtype) if isinstance(step, Tensor) else step)

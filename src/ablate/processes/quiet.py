@@ -9,28 +9,33 @@ from contextlib import contextmanager
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """What Lightning tells every user at every start is not news; warnings that say something still show."""
-    levels = {
-        "pytorch_lightning": logging.WARNING,
-        "lightning_fabric": logging.WARNING,
-        "torch.utils.cpp_extension": logging.ERROR,  # torch.compile on a CPU: where CUDA would be
-    }
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    with warnings.catch_warnings():
-        for message in (
-            ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
-            ".*number of training batches.*is smaller than the logging interval.*",
-            ".*GPU available but not used.*",
-            ".*srun. command is available.*",  # on every login node, and in every run of a local sweep there
-            ".*LeafSpec.*",
-            ".*self.log\\('throughput/.*sync_dist=True.*",  # the speed counts all devices already
-            ".*Checkpoint directory .* exists and is not empty.*",  # resuming
-        ):
-            warnings.filterwarnings("ignore", message)
-        yield
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    before = [logger.level for logger in loggers]
+    extensions = logging.getLogger("torch.utils.cpp_extension")
+    extensions.addFilter(_says_more_than_where_cuda_is)
+    try:
+        with warnings.catch_warnings():
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            for message in (
+                ".*does not have many workers.*",  # the loader is measured, and 0 workers is the fastest on few cores
+                ".*number of training batches.*is smaller than the logging interval.*",
+                ".*GPU available but not used.*",
+                ".*srun. command is available.*",  # on every login node, and in every run of a local sweep there
+                ".*LeafSpec.*",
+                ".*self.log\\('throughput/.*sync_dist=True.*",  # the speed counts all devices already
+                ".*Checkpoint directory .* exists and is not empty.*",  # resuming
+            ):
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+        extensions.removeFilter(_says_more_than_where_cuda_is)
+
+
+def _says_more_than_where_cuda_is(record: logging.LogRecord) -> bool:
+    return "No CUDA runtime is found" not in record.getMessage()  # of torch.compile on a CPU
 
 
 @contextmanager

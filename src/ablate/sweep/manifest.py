@@ -9,14 +9,13 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ablate.errors import UserError
 from ablate.record import FILE_NAME as RECORD
 from ablate.record import MANIFEST_NAME as FILE_NAME
-from ablate.record import config_hash, read_whole, write_atomically
+from ablate.record import config_hash, now, read_whole, write_atomically
 from ablate.sweep.state import state_of
 
 SCHEMA = 2
@@ -55,7 +54,7 @@ class Manifest:
     options: tuple[str, ...] = ()
     multirun: bool = True
     forced: tuple[str, ...] = ()
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    started: str = field(default_factory=now)
 
     @property
     def command(self) -> str:
