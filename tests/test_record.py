@@ -34,6 +34,10 @@ def test_a_field_that_a_later_version_adds_is_passed_over(tmp_path):
         ('{"name": "n", "se', "cannot be read"),
         ("[]", "is no run record"),
         ('{"name": "n"}', "is no run record"),
+        (
+            '{"name": "n", "seed": 0, "variant": {}, "config": 3, "config_hash": "a", "status": "done", "schema": 1}',
+            "is no run record",
+        ),
         (b"\xff\xfe", "cannot be read"),
     ],
 )

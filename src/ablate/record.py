@@ -84,7 +84,7 @@ class RunRecord:
             ) from None
         known = {f.name for f in fields(cls)}
         required = {"name", "seed", "variant", "config", "config_hash", "status", "schema"}
-        if not isinstance(content, dict) or not required <= content.keys():
+        if not (isinstance(content, dict) and required <= content.keys() and isinstance(content["config"], dict)):
             raise UserError.of(f"{path} is no run record", f"the keys {', '.join(sorted(required))}", f"rm {path}")
         if not isinstance(content["schema"], int) or content["schema"] > SCHEMA:
             raise UserError.of(
@@ -99,7 +99,7 @@ YOUNGER = {("trainer", "compile"): False}
 
 def completed(content: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a record, with the younger keys that it lacks."""
-    config = dict(content["config"])
+    config: dict[str, Any] = dict(content["config"])
     for (section, key), before in YOUNGER.items():
         if isinstance(config.get(section), dict):
             config[section] = {key: before, **config[section]}
